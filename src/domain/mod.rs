@@ -1,0 +1,3 @@
+//! Ids, states and joins, the rule, the settlement plan. Pure: no I/O, no clock, no randomness.
+
+pub mod ids;

@@ -1,0 +1,6 @@
+//! Active-active replication for dbmail databases on PostgreSQL that keeps IMAP's promises about UIDs.
+//!
+//! `domain` decides, `worker` acts, `node` speaks SQL, `cli` talks to people; dependencies point towards `domain`.
+
+pub mod domain;
+pub mod error;

@@ -1,0 +1,3 @@
+//! The `dbmail-mesh` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The integration tests: real PostgreSQL, one binary, a module a subject.
