@@ -1,0 +1,447 @@
+-- dbmail-mesh 0005: what the worker calls on the node that it writes to.
+--
+-- The worker decides (in its pure code) and these functions write. Lock order everywhere: users, mailboxes FOR KEY SHARE,
+-- line rows, mailboxes (seq), messages, keywords; each ascending; curmail_size last. One call looks, one call writes, so that
+-- statement_timeout and idle_in_transaction_session_timeout bound the whole time that a delivery may have to wait for.
+
+create function dbmail_mesh.guard(bound_ms integer) returns void
+language sql set search_path = pg_catalog, pg_temp
+as $$
+  select set_config('dbmail_mesh.applying', 'on', true),
+         set_config('lock_timeout', bound_ms || 'ms', true),
+         set_config('statement_timeout', bound_ms || 'ms', true),
+         set_config('idle_in_transaction_session_timeout', bound_ms || 'ms', true)
+$$;
+comment on function dbmail_mesh.guard is 'Begins the part of a transaction that holds locks: this server lets go by itself after the bound.';
+
+create function dbmail_mesh.staging_mailbox() returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  staging_owner bigint;
+  staging bigint;
+begin
+  select user_idnr into staging_owner from public.dbmail_users where userid = '__@!internal_delivery_user!@__';
+  select mailbox_idnr into staging from public.dbmail_mailboxes where owner_idnr = staging_owner and name = 'INBOX';
+  if staging is null then
+    insert into public.dbmail_mailboxes (owner_idnr, name) values (staging_owner, 'INBOX') on conflict do nothing;
+    select mailbox_idnr into staging from public.dbmail_mailboxes where owner_idnr = staging_owner and name = 'INBOX';
+  end if;
+  return staging;
+end
+$$;
+comment on function dbmail_mesh.staging_mailbox is 'INBOX of dbmail''s internal delivery user: where rows wait that no client is shown. Made when it is missing.';
+
+create function dbmail_mesh.view_messages(births bigint[])
+returns table (birth_uid bigint, state "char", uid bigint, row_idnr bigint, mailbox_idnr bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select b.birth_uid,
+         (case when t.birth_uid is not null or g.status >= 2 then 'd'
+               when l.row_idnr >= 8589934592 then 'h'
+               when l.birth_uid is not null then 'w' else 'v' end)::"char",
+         coalesce(l.uid, t.uid, g.message_idnr), g.message_idnr, coalesce(l.mailbox_idnr, g.mailbox_idnr, t.mailbox_idnr)
+  from unnest(births) b(birth_uid)
+  left join dbmail_mesh.tombstone t on t.birth_uid = b.birth_uid
+  left join dbmail_mesh.late l on l.birth_uid = b.birth_uid
+  left join lateral (select max(n.uid) as uid from dbmail_mesh.number n where n.birth_uid = b.birth_uid) n on true
+  left join public.dbmail_messages g on g.message_idnr = coalesce(l.row_idnr, n.uid, b.birth_uid)
+  where t.birth_uid is not null or g.message_idnr is not null
+$$;
+comment on function dbmail_mesh.view_messages is 'What this node has of each message: v visible, w visible under a UID that must go, h hidden, d dead; no row when it has never seen it.';
+
+create function dbmail_mesh.lock_and_view(mailboxes bigint[], births bigint[])
+returns table (id bigint, state "char", uid bigint, row_idnr bigint, mailbox_idnr bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (mailboxes) order by m.mailbox_idnr for key share;
+  perform from dbmail_mesh.line l where l.mailbox_idnr = any (mailboxes) order by l.mailbox_idnr for no key update;
+  -- Statements of their own: their snapshots are newer than the locks.
+  return query
+    select l.mailbox_idnr, 'l'::"char",
+           greatest(l.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = l.mailbox_idnr)),
+           null::bigint, l.mailbox_idnr
+    from dbmail_mesh.line l join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
+    where l.mailbox_idnr = any (mailboxes);
+  return query select v.birth_uid, v.state, v.uid, v.row_idnr, v.mailbox_idnr from dbmail_mesh.view_messages(births) v;
+end
+$$;
+comment on function dbmail_mesh.lock_and_view is 'Locks mailboxes and their lines, and tells the lines (state l: id is the mailbox, uid its high line) and what is known of the messages (as view_messages).';
+
+create function dbmail_mesh.write_plan(plan jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  touched bigint[];
+  died bigint[];
+  shown bigint[];
+begin
+  select array_agg(distinct e.mailbox order by e.mailbox) into touched
+  from (select mailbox from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint)
+        union all select mailbox from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint)
+        union all select mailbox from jsonb_to_recordset(plan -> 'kill') as e(mailbox bigint, row_idnr bigint)
+                  where e.row_idnr < 8589934592) e;
+  perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (touched) order by m.mailbox_idnr for no key update;
+  update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = any (touched);
+
+  insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at)
+  select e.uid, e.birth, e.decided_by, e.decided_at
+  from jsonb_to_recordset(plan -> 'numbers') as e(uid bigint, birth bigint, decided_by smallint, decided_at timestamptz)
+  order by e.uid
+  on conflict do nothing;
+
+  died := dbmail_mesh.write_kills(plan -> 'kill');
+  shown := dbmail_mesh.write_moves(plan -> 'move') || dbmail_mesh.write_takes(plan -> 'take');
+  perform dbmail_mesh.write_hides(plan -> 'hide');
+
+  insert into dbmail_mesh.late as l (birth_uid, mailbox_idnr, uid, row_idnr)
+  select e.birth, e.mailbox, e.uid, e.row_idnr
+  from jsonb_to_recordset(plan -> 'wait') as e(birth bigint, mailbox bigint, uid bigint, row_idnr bigint)
+  on conflict (birth_uid) do update set uid = greatest(l.uid, excluded.uid);
+
+  update dbmail_mesh.line l set high = greatest(l.high, e.high)
+  from (select e.mailbox, max(e.uid) as high
+        from (select mailbox, uid from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint, uid bigint)
+              union all select mailbox, uid from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint, uid bigint)) e
+        group by e.mailbox) e
+  where l.mailbox_idnr = e.mailbox and l.high < e.high;
+
+  -- What a settlement writes is a change like any other: a peer that was not part of it learns of it from here.
+  if (plan ->> 'capture')::boolean then
+    insert into dbmail_mesh.outbox (kind, key)
+    select 'm', e.uid from jsonb_to_recordset(plan -> 'move') as e(uid bigint) order by e.uid;
+    perform dbmail_mesh.ring();
+  end if;
+
+  perform dbmail_mesh.write_sizes(shown, died);
+end
+$$;
+comment on function dbmail_mesh.write_plan is 'Writes what the worker decided for messages of mailboxes that it has locked with lock_and_view.';
+
+create function dbmail_mesh.write_kills(kills jsonb) returns bigint[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  rows bigint[];
+begin
+  if jsonb_array_length(kills) = 0 then
+    return '{}';
+  end if;
+  insert into dbmail_mesh.tombstone (birth_uid, uid, mailbox_idnr)
+  select e.birth, e.uid, e.mailbox
+  from jsonb_to_recordset(kills) as e(birth bigint, uid bigint, mailbox bigint)
+  order by e.birth
+  on conflict do nothing;
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(kills) as e(row_idnr bigint))
+  order by g.message_idnr for no key update;
+  with died as (
+    update public.dbmail_messages g set status = 2, seq = m.seq
+    from jsonb_to_recordset(kills) as e(row_idnr bigint), public.dbmail_mailboxes m
+    where g.message_idnr = e.row_idnr and e.row_idnr < 8589934592 and g.status < 2 and m.mailbox_idnr = g.mailbox_idnr
+    returning g.message_idnr
+  )
+  select array_agg(message_idnr) into rows from died;
+  -- A hidden row was never shown: nothing is left of it. dbmail-util collects its content.
+  delete from public.dbmail_messages g using jsonb_to_recordset(kills) as e(row_idnr bigint)
+  where g.message_idnr = e.row_idnr and e.row_idnr >= 8589934592;
+  delete from dbmail_mesh.late l using jsonb_to_recordset(kills) as e(birth bigint) where l.birth_uid = e.birth;
+  return coalesce(rows, '{}');
+end
+$$;
+comment on function dbmail_mesh.write_kills is 'Part of write_plan: messages that are dead elsewhere die here. Returns the rows that were visible.';
+
+create function dbmail_mesh.write_moves(moves jsonb) returns bigint[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  rows bigint[];
+begin
+  if jsonb_array_length(moves) = 0 then
+    return '{}';
+  end if;
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(moves) as e(row_idnr bigint))
+  order by g.message_idnr for update;
+  -- A message that was expunged a moment ago stays under its old UID: dead is dead.
+  with moved as (
+    update public.dbmail_messages g set message_idnr = e.uid, mailbox_idnr = e.mailbox, seq = m.seq
+    from jsonb_to_recordset(moves) as e(row_idnr bigint, uid bigint, mailbox bigint), public.dbmail_mailboxes m
+    where g.message_idnr = e.row_idnr and g.status < 2 and m.mailbox_idnr = e.mailbox
+    returning g.message_idnr, e.row_idnr
+  ), logged as (
+    insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at)
+    select e.birth, e.old_uid, e.uid, e.mailbox, e.row_idnr < 8589934592, n.decided_by, n.decided_at
+    from jsonb_to_recordset(moves) as e(birth bigint, row_idnr bigint, old_uid bigint, uid bigint, mailbox bigint)
+    join moved on moved.message_idnr = e.uid
+    join dbmail_mesh.number n on n.uid = e.uid
+    where e.uid > e.old_uid
+    order by e.uid
+  )
+  select array_agg(message_idnr) into rows from moved where row_idnr >= 8589934592;
+  delete from dbmail_mesh.late l using jsonb_to_recordset(moves) as e(birth bigint) where l.birth_uid = e.birth;
+  return coalesce(rows, '{}');
+end
+$$;
+comment on function dbmail_mesh.write_moves is 'Part of write_plan: rows get a new UID; hidden ones become visible, and are returned.';
+
+create function dbmail_mesh.write_takes(takes jsonb) returns bigint[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  rows bigint[];
+begin
+  if jsonb_array_length(takes) = 0 then
+    return '{}';
+  end if;
+  insert into public.dbmail_messages (message_idnr, mailbox_idnr, physmessage_id, seen_flag, answered_flag, deleted_flag,
+    flagged_flag, recent_flag, draft_flag, unique_id, status, seq)
+  select e.uid, e.mailbox, e.physmessage, e.seen, e.answered, e.deleted, e.flagged, 1, e.draft, e.unique_id, e.status, m.seq
+  from jsonb_to_recordset(takes) as e(uid bigint, mailbox bigint, physmessage bigint, seen smallint, answered smallint,
+    deleted smallint, flagged smallint, draft smallint, unique_id text, status smallint)
+  join public.dbmail_mailboxes m on m.mailbox_idnr = e.mailbox
+  order by e.uid;
+  insert into public.dbmail_keywords (message_idnr, keyword)
+  select e.uid, k.keyword
+  from jsonb_to_recordset(takes) as e(uid bigint, keywords jsonb), jsonb_array_elements_text(e.keywords) as k(keyword);
+  insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at)
+  select e.birth, e.birth, e.uid, e.mailbox, false, n.decided_by, n.decided_at
+  from jsonb_to_recordset(takes) as e(birth bigint, uid bigint, mailbox bigint)
+  join dbmail_mesh.number n on n.uid = e.uid
+  order by e.uid;
+  select array_agg(e.uid) into rows from jsonb_to_recordset(takes) as e(uid bigint);
+  return rows;
+end
+$$;
+comment on function dbmail_mesh.write_takes is 'Part of write_plan: new messages become visible; returns their rows.';
+
+create function dbmail_mesh.write_hides(hides jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_array_length(hides) = 0 then
+    return;
+  end if;
+  with hidden as (
+    insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
+    select e.birth, e.mailbox, e.uid, nextval('dbmail_mesh.staging_idnr_seq')
+    from jsonb_to_recordset(hides) as e(birth bigint, uid bigint, mailbox bigint)
+    on conflict (birth_uid) do update set uid = excluded.uid, row_idnr = excluded.row_idnr
+    returning birth_uid, row_idnr
+  ), stored as (
+    insert into public.dbmail_messages (message_idnr, mailbox_idnr, physmessage_id, seen_flag, answered_flag, deleted_flag,
+      flagged_flag, recent_flag, draft_flag, unique_id, status)
+    select h.row_idnr, dbmail_mesh.staging_mailbox(), e.physmessage, e.seen, e.answered, e.deleted, e.flagged, 1, e.draft,
+      e.unique_id, e.status
+    from jsonb_to_recordset(hides) as e(birth bigint, physmessage bigint, seen smallint, answered smallint, deleted smallint,
+      flagged smallint, draft smallint, unique_id text, status smallint)
+    join hidden h on h.birth_uid = e.birth
+  )
+  insert into public.dbmail_keywords (message_idnr, keyword)
+  select h.row_idnr, k.keyword
+  from jsonb_to_recordset(hides) as e(birth bigint, keywords jsonb) join hidden h on h.birth_uid = e.birth,
+    jsonb_array_elements_text(e.keywords) as k(keyword);
+end
+$$;
+comment on function dbmail_mesh.write_hides is 'Part of write_plan: late messages are stored in the staging mailbox, where no client sees them and dbmail-util keeps them.';
+
+create function dbmail_mesh.write_sizes(shown bigint[], died bigint[]) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  with change as (
+    select unnest(shown) as row_idnr, 1 as sign union all select unnest(died), -1
+  ), per_owner as (
+    select m.owner_idnr, sum(c.sign * p.messagesize)::bigint as delta
+    from change c
+    join public.dbmail_messages g on g.message_idnr = c.row_idnr
+    join public.dbmail_physmessage p on p.id = g.physmessage_id
+    join public.dbmail_mailboxes m on m.mailbox_idnr = g.mailbox_idnr
+    group by m.owner_idnr
+  ), locked as (
+    select u.user_idnr, o.delta from public.dbmail_users u join per_owner o on o.owner_idnr = u.user_idnr
+    order by u.user_idnr for no key update of u
+  )
+  update public.dbmail_users u set curmail_size = greatest(u.curmail_size + l.delta, 0)
+  from locked l where u.user_idnr = l.user_idnr
+$$;
+comment on function dbmail_mesh.write_sizes is 'Part of write_plan, and its last: the owners'' curmail_size follows what became visible and what died.';
+
+create function dbmail_mesh.reserve(mailbox bigint, births bigint[], above bigint)
+returns setof bigint
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  insert into dbmail_mesh.reservation (uid, mailbox_idnr, birth_uid)
+  select dbmail_mesh.next_uid(above), mailbox, b from unnest(births) b
+  returning uid
+$$;
+comment on function dbmail_mesh.reserve is 'Sets new numbers of this node aside for late messages. Must be committed before any of them is written anywhere.';
+
+create function dbmail_mesh.sweep_overtaking() returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  marker record;
+  queued bigint := 0;
+  found_here bigint;
+begin
+  -- Only markers whose contemporaries have all ended: nobody whom they overtook can appear any more.
+  for marker in
+    select o.uid, o.mailbox_idnr, o.seen from dbmail_mesh.overtaking o
+    where pg_snapshot_xmax(o.seen) <= pg_snapshot_xmin(pg_current_snapshot()) order by o.mailbox_idnr, o.uid limit 1000
+  loop
+    perform from dbmail_mesh.line l where l.mailbox_idnr = marker.mailbox_idnr for no key update;
+    insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
+    select distinct dbmail_mesh.birth_of(g.message_idnr), g.mailbox_idnr, g.message_idnr, g.message_idnr
+    from dbmail_mesh.outbox x join public.dbmail_messages g on g.message_idnr = x.key
+    where x.txid >= pg_snapshot_xmin(marker.seen) and not pg_visible_in_snapshot(x.txid, marker.seen)
+      and x.kind = 'm' and x.key <= marker.uid and g.mailbox_idnr = marker.mailbox_idnr and g.status < 2
+    on conflict do nothing;
+    get diagnostics found_here = row_count;
+    queued := queued + found_here;
+    update dbmail_mesh.line l set high = greatest(l.high, marker.uid) where l.mailbox_idnr = marker.mailbox_idnr;
+    delete from dbmail_mesh.overtaking o where o.uid = marker.uid;
+  end loop;
+  return queued;
+end
+$$;
+comment on function dbmail_mesh.sweep_overtaking is 'Queues for renumbering what was overtaken while a line was locked for too long; returns how many.';
+
+create function dbmail_mesh.purge_outbox(keep interval) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  below xid8;
+  purged bigint;
+begin
+  -- Nothing before every peer has said what it holds; nothing while somebody may still have been overtaken.
+  if exists (select from dbmail_mesh.overtaking)
+     or not exists (select from dbmail_mesh.peer)
+     or exists (select from dbmail_mesh.peer p left join dbmail_mesh.acknowledged a on a.target_id = p.node_id
+                where a.target_id is null) then
+    return 0;
+  end if;
+  select pg_snapshot_xmin(a.snapshot) into below
+  from dbmail_mesh.acknowledged a join dbmail_mesh.peer p on p.node_id = a.target_id
+  order by pg_snapshot_xmin(a.snapshot) limit 1;
+  delete from dbmail_mesh.outbox o
+  where o.ctid = any (array(select x.ctid from dbmail_mesh.outbox x
+                            where x.txid < below and x.at < clock_timestamp() - keep order by x.txid limit 10000));
+  get diagnostics purged = row_count;
+  return purged;
+end
+$$;
+comment on function dbmail_mesh.purge_outbox is 'Removes what every peer holds durably; returns how many rows.';
+
+-- Content. Rows that are already here are shared, as dbmail shares them, but only while something refers to them, and that reference
+-- is locked until commit: dbmail-util deletes what nothing refers to, and the foreign keys would take our new rows along.
+
+create function dbmail_mesh.find_content(origin_nodes smallint[], origin_ids bigint[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  select k.origin_node, k.origin_id, g.physmessage_id
+  from unnest(origin_nodes, origin_ids) k(origin_node, origin_id)
+  left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
+  cross join dbmail_mesh.local_node n
+  cross join lateral (
+    select g.physmessage_id from public.dbmail_messages g
+    where g.physmessage_id = case when k.origin_node = n.node_id then k.origin_id else c.physmessage_id end
+    order by g.message_idnr limit 1 for key share
+  ) g
+$$;
+comment on function dbmail_mesh.find_content is 'The local physmessages of contents that this node has; locks what keeps them alive.';
+
+create function dbmail_mesh.store_physmessages(origin_nodes smallint[], origin_ids bigint[], messagesizes bigint[],
+  rfcsizes bigint[], internal_dates text[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  with numbered as (
+    select i.*, nextval('public.dbmail_physmessage_id_seq') as id
+    from unnest(origin_nodes, origin_ids, messagesizes, rfcsizes, internal_dates)
+      i(origin_node, origin_id, messagesize, rfcsize, internal_date)
+  ), stored as (
+    insert into public.dbmail_physmessage (id, messagesize, rfcsize, internal_date)
+    select n.id, n.messagesize, n.rfcsize, n.internal_date::timestamp from numbered n order by n.id
+  )
+  insert into dbmail_mesh.content as c (origin_node, origin_id, physmessage_id)
+  select n.origin_node, n.origin_id, n.id from numbered n order by n.origin_node, n.origin_id
+  on conflict on constraint content_pkey do update set physmessage_id = excluded.physmessage_id
+  returning c.origin_node, c.origin_id, c.physmessage_id
+$$;
+comment on function dbmail_mesh.store_physmessages is 'Makes physmessages for contents of other nodes, under this node''s own next ids.';
+
+create function dbmail_mesh.store_parts(physmessages bigint[], is_headers smallint[], part_keys integer[], part_depths integer[],
+  part_orders integer[], hashes text[], datas bytea[], sizes bigint[])
+returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  with incoming as materialized (
+    select * from unnest(physmessages, is_headers, part_keys, part_depths, part_orders, hashes, datas, sizes)
+      i(physmessage_id, is_header, part_key, part_depth, part_order, hash, data, size)
+  ), part as materialized (
+    select p.hash, p.size, p.data, shared.id as shared_id,
+           coalesce(shared.id, nextval('public.dbmail_mimeparts_id_seq')) as id
+    from (select distinct i.hash, i.size, i.data from incoming i) p
+    left join lateral (
+      select m.id from public.dbmail_mimeparts m join public.dbmail_partlists l on l.part_id = m.id
+      where m.hash = p.hash::char(256) and m.size = p.size and m.data = p.data
+      order by m.id limit 1 for key share of l
+    ) shared on true
+  ), stored as (
+    insert into public.dbmail_mimeparts (id, hash, data, size)
+    select p.id, p.hash, p.data, p.size from part p where p.shared_id is null order by p.id
+  )
+  insert into public.dbmail_partlists (physmessage_id, is_header, part_key, part_depth, part_order, part_id)
+  select i.physmessage_id, i.is_header, i.part_key, i.part_depth, i.part_order, p.id
+  from incoming i join part p on p.hash = i.hash and p.size = i.size and p.data = i.data
+$$;
+comment on function dbmail_mesh.store_parts is 'Stores MIME parts and their places in messages; equal parts are shared by value.';
+
+create function dbmail_mesh.store_sliced_part(physmessage bigint, is_header smallint, part_key integer, part_depth integer,
+  part_order integer, hash text, size bigint, part_no bigint)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform dbmail_mesh.store_parts(array[physmessage], array[is_header], array[part_key], array[part_depth], array[part_order],
+    array[hash], array(select string_agg(s.data, ''::bytea order by s.slice_no) from dbmail_mesh.incoming_slice s
+                       where s.part_no = store_sliced_part.part_no), array[size]);
+  delete from dbmail_mesh.incoming_slice s where s.part_no = store_sliced_part.part_no;
+end
+$$;
+comment on function dbmail_mesh.store_sliced_part is 'Stores a MIME part that came in slices.';
+
+create function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],
+  sortfields text[], datefields text[])
+returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  with incoming as materialized (
+    select i.physmessage_id, n.id as headername_id, i.hash, i.value, i.sortfield, i.datefield
+    from unnest(physmessages, names, hashes, header_values, sortfields, datefields)
+      i(physmessage_id, name, hash, value, sortfield, datefield)
+    join public.dbmail_headername n on lower(n.headername) = lower(i.name)
+  ), val as materialized (
+    select v.*, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_headervalue_id_seq')) as id
+    from (select distinct i.hash, i.value, i.sortfield, i.datefield from incoming i) v
+    left join lateral (
+      select h.id from public.dbmail_headervalue h join public.dbmail_header r on r.headervalue_id = h.id
+      where h.hash = v.hash and h.headervalue = v.value and h.sortfield is not distinct from v.sortfield
+        and h.datefield is not distinct from v.datefield::timestamp
+      order by h.id limit 1 for key share of r
+    ) shared on true
+  ), stored as (
+    insert into public.dbmail_headervalue (id, hash, headervalue, sortfield, datefield)
+    select v.id, v.hash, v.value, v.sortfield, v.datefield::timestamp from val v where v.shared_id is null order by v.id
+  )
+  insert into public.dbmail_header (physmessage_id, headername_id, headervalue_id)
+  select distinct i.physmessage_id, i.headername_id, v.id
+  from incoming i
+  join val v on v.hash = i.hash and v.value = i.value and v.sortfield is not distinct from i.sortfield
+    and v.datefield is not distinct from i.datefield
+$$;
+comment on function dbmail_mesh.store_headers is 'Stores header values and their places in messages; equal values are shared. The names are there already.';
+
+insert into dbmail_mesh.migration (version, name) values (5, 'apply');
