@@ -130,6 +130,7 @@ create table dbmail_mesh.late (
   mailbox_idnr bigint not null,
   uid bigint not null,
   row_idnr bigint not null unique,
+  status smallint,
   first_seen timestamptz not null default clock_timestamp()
 );
 comment on table dbmail_mesh.late is 'Messages whose UID this node cannot show: it is at or below one that clients may have been shown. They wait for a new one.';
@@ -137,6 +138,7 @@ comment on column dbmail_mesh.late.birth_uid is 'The message: its first UID.';
 comment on column dbmail_mesh.late.mailbox_idnr is 'The mailbox that it belongs into.';
 comment on column dbmail_mesh.late.uid is 'The UID that cannot be shown.';
 comment on column dbmail_mesh.late.row_idnr is 'dbmail_messages.message_idnr of its row: above 2^33 while it is hidden in the staging mailbox, else the old UID under which it is still visible.';
+comment on column dbmail_mesh.late.status is 'The status that the hidden row will have; while it is hidden it has 5, which dbmail-util never touches. Null for a visible one.';
 comment on column dbmail_mesh.late.first_seen is 'When this node first saw it; it is not renumbered before settle_after has passed since.';
 create index late_by_mailbox on dbmail_mesh.late (mailbox_idnr);
 
@@ -209,6 +211,7 @@ create table dbmail_mesh.cursor (
   source_id smallint primary key,
   from_snapshot pg_snapshot not null,
   to_snapshot pg_snapshot,
+  last_txid xid8 not null default '0',
   last_id bigint not null default 0,
   copy_stage "char",
   copy_position bigint not null default 0,
@@ -221,7 +224,8 @@ comment on table dbmail_mesh.cursor is 'How far this node has taken over what ea
 comment on column dbmail_mesh.cursor.source_id is 'The source node.';
 comment on column dbmail_mesh.cursor.from_snapshot is 'All changes of the source that this snapshot sees are applied here.';
 comment on column dbmail_mesh.cursor.to_snapshot is 'The snapshot being worked through, when it did not fit one batch.';
-comment on column dbmail_mesh.cursor.last_id is 'Within that snapshot: the last outbox id that is applied.';
+comment on column dbmail_mesh.cursor.last_txid is 'Within that snapshot: the transaction of the last outbox row that is applied.';
+comment on column dbmail_mesh.cursor.last_id is 'Within that snapshot: the id of the last outbox row that is applied.';
 comment on column dbmail_mesh.cursor.copy_stage is 'First copy: what is being copied (u users, b mailboxes, m messages, t tombstones); null when it is done.';
 comment on column dbmail_mesh.cursor.copy_position is 'First copy: the last key that is applied.';
 comment on column dbmail_mesh.cursor.batches is 'Batches applied so far.';

@@ -1,7 +1,7 @@
 -- dbmail-mesh 0002, down: dbmail numbers its rows itself again, above every number that was ever used here.
 -- Messages that wait for their number go back to a mailbox first: nothing that arrived is dropped.
 
-set local lock_timeout = '5s';
+set local lock_timeout = '250ms';
 
 drop trigger _100_dbmail_mesh_number on public.dbmail_messages;
 
@@ -9,7 +9,7 @@ do $$
 declare
   used bigint;
 begin
-  lock table public.dbmail_messages, public.dbmail_mailboxes in share row exclusive mode;
+  lock table public.dbmail_messages, public.dbmail_mailboxes in access exclusive mode;
   select greatest(
     (select max(message_idnr) from public.dbmail_messages where message_idnr < 8589934592),
     (select case when is_called then last_value else last_value - 1 end from public.dbmail_message_idnr_seq),
@@ -18,12 +18,12 @@ begin
   execute format('alter sequence public.dbmail_message_idnr_seq increment by 1 restart with %s', used + 1);
   -- A late message is shown under a plain new number of this node.
   with due as (
-    select row_idnr, mailbox_idnr from dbmail_mesh.late
+    select row_idnr, mailbox_idnr, status from dbmail_mesh.late
     where row_idnr >= 8589934592 and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = late.mailbox_idnr)
     order by uid
   )
   update public.dbmail_messages g
-  set message_idnr = nextval('public.dbmail_message_idnr_seq'), mailbox_idnr = due.mailbox_idnr
+  set message_idnr = nextval('public.dbmail_message_idnr_seq'), mailbox_idnr = due.mailbox_idnr, status = due.status
   from due where g.message_idnr = due.row_idnr;
   update public.dbmail_mailboxes set seq = seq + 1
   where mailbox_idnr in (select mailbox_idnr from dbmail_mesh.late where row_idnr >= 8589934592);

@@ -147,8 +147,8 @@ end
 $$;
 comment on function dbmail_mesh.number_new_message is 'Gives a new row of dbmail_messages its UID.';
 
--- Rather give up than hold dbmail up behind somebody's long transaction.
-set local lock_timeout = '5s';
+-- Rather give up (and be run again) than hold dbmail up behind somebody's long transaction, and well before dbmail's deadlock check.
+set local lock_timeout = '250ms';
 
 do $$
 declare
@@ -158,7 +158,7 @@ declare
   mailbox_last bigint;
 begin
   -- Waits for deliveries under way, and holds new ones for the rest of this short file.
-  lock table public.dbmail_messages, public.dbmail_mailboxes in share row exclusive mode;
+  lock table public.dbmail_messages, public.dbmail_mailboxes in access exclusive mode;
   select * into node from dbmail_mesh.local_node;
   select greatest(case when is_called then last_value else last_value - 1 end, node.uid_floor,
                   (select max(message_idnr) from public.dbmail_messages where message_idnr < 8589934592))

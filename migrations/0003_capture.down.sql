@@ -1,6 +1,6 @@
 -- dbmail-mesh 0003, down.
 
-set local lock_timeout = '5s';
+set local lock_timeout = '250ms';
 
 drop trigger _900_dbmail_mesh_new on public.dbmail_users;
 drop trigger _900_dbmail_mesh_new on public.dbmail_mailboxes;

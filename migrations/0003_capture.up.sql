@@ -3,7 +3,7 @@
 -- No trigger on UPDATE or DELETE of dbmail_messages takes a line row's lock: line, messages, seq in that order gave dbmail
 -- deadlocks. Triggers are silent for what the worker applies (transaction-local setting dbmail_mesh.applying).
 
-set local lock_timeout = '5s';
+set local lock_timeout = '250ms';
 
 -- NOTIFY in every transaction would serialise commits, so it rings only while a reader sleeps. A sleeping reader holds this
 -- advisory lock shared; if the try succeeds, nobody sleeps. A try that fails because another trigger tries at that very moment

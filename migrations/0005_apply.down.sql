@@ -6,6 +6,7 @@ drop function dbmail_mesh.store_parts(bigint[], smallint[], integer[], integer[]
 drop function dbmail_mesh.store_physmessages(smallint[], bigint[], bigint[], bigint[], text[]);
 drop function dbmail_mesh.find_content(smallint[], bigint[]);
 drop function dbmail_mesh.purge_outbox(interval);
+drop function dbmail_mesh.keep_up(bigint, bigint);
 drop function dbmail_mesh.sweep_overtaking();
 drop function dbmail_mesh.reserve(bigint, bigint[], bigint);
 drop function dbmail_mesh.write_plan(jsonb);
@@ -15,6 +16,7 @@ drop function dbmail_mesh.write_takes(jsonb);
 drop function dbmail_mesh.write_moves(jsonb);
 drop function dbmail_mesh.write_kills(jsonb);
 drop function dbmail_mesh.lock_and_view(bigint[], bigint[]);
+drop function dbmail_mesh.in_delivery(bigint[]);
 drop function dbmail_mesh.view_messages(bigint[]);
 drop function dbmail_mesh.staging_mailbox();
 drop function dbmail_mesh.guard(integer);

@@ -37,8 +37,9 @@ returns table (birth_uid bigint, state "char", uid bigint, row_idnr bigint, mail
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select b.birth_uid,
-         (case when t.birth_uid is not null or g.status >= 2 then 'd'
+         (case when t.birth_uid is not null then 'd'
                when l.row_idnr >= 8589934592 then 'h'
+               when g.status >= 2 then 'd'
                when l.birth_uid is not null then 'w' else 'v' end)::"char",
          coalesce(l.uid, t.uid, g.message_idnr), g.message_idnr, coalesce(l.mailbox_idnr, g.mailbox_idnr, t.mailbox_idnr)
   from unnest(births) b(birth_uid)
@@ -49,6 +50,21 @@ as $$
   where t.birth_uid is not null or g.message_idnr is not null
 $$;
 comment on function dbmail_mesh.view_messages is 'What this node has of each message: v visible, w visible under a UID that must go, h hidden, d dead; no row when it has never seen it.';
+
+-- dbmail delivers to several recipients one after the other, each copied from the row of the one before it. While that goes on,
+-- dbmail's own staging row of the same content exists; renumbering such a row would make the other recipients fail.
+create function dbmail_mesh.in_delivery(births bigint[]) returns setof bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select v.birth_uid
+  from dbmail_mesh.view_messages(births) v
+  join public.dbmail_messages g on g.message_idnr = v.row_idnr
+  where v.state in ('v', 'w') and exists (
+    select from public.dbmail_messages s
+    where s.physmessage_id = g.physmessage_id and s.message_idnr >= 8589934592
+      and not exists (select from dbmail_mesh.late l where l.row_idnr = s.message_idnr))
+$$;
+comment on function dbmail_mesh.in_delivery is 'Which of these messages dbmail is still delivering to further recipients.';
 
 create function dbmail_mesh.lock_and_view(mailboxes bigint[], births bigint[])
 returns table (id bigint, state "char", uid bigint, row_idnr bigint, mailbox_idnr bigint)
@@ -166,9 +182,12 @@ begin
   order by g.message_idnr for update;
   -- A message that was expunged a moment ago stays under its old UID: dead is dead.
   with moved as (
-    update public.dbmail_messages g set message_idnr = e.uid, mailbox_idnr = e.mailbox, seq = m.seq
-    from jsonb_to_recordset(moves) as e(row_idnr bigint, uid bigint, mailbox bigint), public.dbmail_mailboxes m
-    where g.message_idnr = e.row_idnr and g.status < 2 and m.mailbox_idnr = e.mailbox
+    update public.dbmail_messages g
+    set message_idnr = e.uid, mailbox_idnr = e.mailbox, seq = m.seq, status = coalesce(l.status, g.status)
+    from jsonb_to_recordset(moves) as e(row_idnr bigint, uid bigint, mailbox bigint)
+    join public.dbmail_mailboxes m on m.mailbox_idnr = e.mailbox
+    left join dbmail_mesh.late l on l.row_idnr = e.row_idnr and l.row_idnr >= 8589934592
+    where g.message_idnr = e.row_idnr and (g.status < 2 or l.row_idnr is not null)
     returning g.message_idnr, e.row_idnr
   ), logged as (
     insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at)
@@ -224,18 +243,19 @@ begin
     return;
   end if;
   with hidden as (
-    insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
-    select e.birth, e.mailbox, e.uid, nextval('dbmail_mesh.staging_idnr_seq')
-    from jsonb_to_recordset(hides) as e(birth bigint, uid bigint, mailbox bigint)
-    on conflict (birth_uid) do update set uid = excluded.uid, row_idnr = excluded.row_idnr
+    insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr, status)
+    select e.birth, e.mailbox, e.uid, nextval('dbmail_mesh.staging_idnr_seq'), e.status
+    from jsonb_to_recordset(hides) as e(birth bigint, uid bigint, mailbox bigint, status smallint)
+    on conflict (birth_uid) do update set uid = excluded.uid, row_idnr = excluded.row_idnr, status = excluded.status
     returning birth_uid, row_idnr
   ), stored as (
     insert into public.dbmail_messages (message_idnr, mailbox_idnr, physmessage_id, seen_flag, answered_flag, deleted_flag,
       flagged_flag, recent_flag, draft_flag, unique_id, status)
-    select h.row_idnr, dbmail_mesh.staging_mailbox(), e.physmessage, e.seen, e.answered, e.deleted, e.flagged, 1, e.draft,
-      e.unique_id, e.status
+    -- Status 5 (being inserted): dbmail-util keeps such rows and their content, and never touches them.
+    select h.row_idnr, (select dbmail_mesh.staging_mailbox()), e.physmessage, e.seen, e.answered, e.deleted, e.flagged, 1, e.draft,
+      e.unique_id, 5
     from jsonb_to_recordset(hides) as e(birth bigint, physmessage bigint, seen smallint, answered smallint, deleted smallint,
-      flagged smallint, draft smallint, unique_id text, status smallint)
+      flagged smallint, draft smallint, unique_id text)
     join hidden h on h.birth_uid = e.birth
   )
   insert into public.dbmail_keywords (message_idnr, keyword)
@@ -268,14 +288,33 @@ $$;
 comment on function dbmail_mesh.write_sizes is 'Part of write_plan, and its last: the owners'' curmail_size follows what became visible and what died.';
 
 create function dbmail_mesh.reserve(mailbox bigint, births bigint[], above bigint)
-returns setof bigint
+returns table (uid bigint, decided_at timestamptz)
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
-  insert into dbmail_mesh.reservation (uid, mailbox_idnr, birth_uid)
+  insert into dbmail_mesh.reservation as r (uid, mailbox_idnr, birth_uid)
   select dbmail_mesh.next_uid(above), mailbox, b from unnest(births) b
-  returning uid
+  returning r.uid, r.reserved_at
 $$;
 comment on function dbmail_mesh.reserve is 'Sets new numbers of this node aside for late messages. Must be committed before any of them is written anywhere.';
+
+create function dbmail_mesh.keep_up(uid bigint, mailbox bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  step bigint := (select stride from dbmail_mesh.local_node);
+  last_uid bigint := (select last_value from public.dbmail_message_idnr_seq);
+  last_mailbox bigint := (select last_value from public.dbmail_mailbox_idnr_seq);
+begin
+  -- A gap is closed over several calls: a long loop of nextval has no business in a short one.
+  if last_uid < uid - step then
+    perform dbmail_mesh.draw_above('public.dbmail_message_idnr_seq', step, least(uid - step, last_uid + 100000 * step));
+  end if;
+  if last_mailbox < mailbox then
+    perform dbmail_mesh.draw_above('public.dbmail_mailbox_idnr_seq', step, least(mailbox - step, last_mailbox + 100000 * step));
+  end if;
+end
+$$;
+comment on function dbmail_mesh.keep_up is 'Moves this node''s sequences towards ids that came from elsewhere: UIDs stay in the order of time, and a new mailbox never gets a lower UIDVALIDITY than an old one of its name.';
 
 create function dbmail_mesh.sweep_overtaking() returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp

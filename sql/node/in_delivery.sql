@@ -1,0 +1,2 @@
+-- $1 birth UIDs.
+select dbmail_mesh.in_delivery($1::bigint[])

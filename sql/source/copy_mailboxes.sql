@@ -1,0 +1,8 @@
+-- First copy: the next mailboxes; those of the internal delivery user are each node's own.
+-- $1 the last key that is done, $2 the most rows.
+select m.mailbox_idnr as key
+from public.dbmail_mailboxes m
+left join public.dbmail_users u on u.user_idnr = m.owner_idnr
+where m.mailbox_idnr > $1 and u.userid is distinct from '__@!internal_delivery_user!@__'
+order by m.mailbox_idnr
+limit $2

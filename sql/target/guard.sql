@@ -1,0 +1,2 @@
+-- $1 milliseconds.
+select dbmail_mesh.guard($1)

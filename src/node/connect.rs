@@ -1,0 +1,91 @@
+//! Connections. Each says who it is and has bounds on the server's side.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::Endpoint;
+use crate::error::{Error, Kind, Result};
+
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A statement that runs longer than this outside a locked section is stuck: a batch of large content takes a few seconds.
+const STATEMENT_TIMEOUT_MS: u32 = 120_000;
+/// Nothing of the worker's waits longer than this for a lock, wherever it is not bounded tighter.
+const LOCK_TIMEOUT_MS: u32 = 2_000;
+/// A session whose worker has vanished lets go of its transaction after this.
+const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
+/// Sessions of the pool of one node: settlement, housekeeping, status.
+const POOL_SIZE: usize = 4;
+
+/// Settings of every session: its name, and bounds that the server itself enforces.
+fn with_session_settings(config: &Config, role: &str) -> Config {
+    let mut config = config.clone();
+    let own = config.get_options().map(str::to_owned).unwrap_or_default();
+    config
+        .application_name(format!("dbmail-mesh {role}"))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .options(format!(
+            "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
+             -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning"
+        ));
+    config
+}
+
+impl Endpoint {
+    /// Opens a connection of its own for `role` (shown in `pg_stat_activity.application_name`).
+    ///
+    /// # Errors
+    /// `Unreachable` with the node's name when it cannot be connected to.
+    pub async fn connect(&self, role: &str) -> Result<Client> {
+        let (client, connection) = with_session_settings(&self.config, role)
+            .connect(NoTls)
+            .await
+            .map_err(|error| Error::from(error).context(format!("{self}: cannot connect")))?;
+        let node = self.name.clone();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(node, %error, "connection ended");
+            }
+        });
+        Ok(client)
+    }
+
+    /// A small pool for short queries. Connects on use.
+    ///
+    /// # Errors
+    /// `Internal` when the pool cannot be built.
+    pub fn pool(&self, role: &str) -> Result<Pool> {
+        let manager = Manager::from_config(
+            with_session_settings(&self.config, role),
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        Pool::builder(manager)
+            .max_size(POOL_SIZE)
+            .build()
+            .map_err(|error| Error::new(Kind::Internal, format!("{self}: no connection pool: {error}")))
+    }
+
+    /// The session settings applied to a bare configuration, for connections whose messages the caller polls itself.
+    pub(super) fn listening_config(&self) -> Config {
+        with_session_settings(&self.config, "listener")
+    }
+}
+
+/// A connection of a pool.
+///
+/// # Errors
+/// `Unreachable` when the node cannot be connected to.
+pub async fn checkout(endpoint: &Endpoint, pool: &Pool) -> Result<deadpool_postgres::Client> {
+    pool.get().await.map_err(|error| match error {
+        deadpool_postgres::PoolError::Backend(error) => {
+            Error::from(error).context(format!("{endpoint}: cannot connect"))
+        }
+        other => Error::new(Kind::Unreachable, format!("{endpoint}: no connection: {other}")),
+    })
+}

@@ -1,0 +1,231 @@
+//! Shipping content: physmessages with their parts, headers, envelopes and references, from a source's read into a target's
+//! transaction. What is held in memory is bounded by a chunk, not by the batch or by the largest part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+
+use deadpool_postgres::{Client, GenericClient, Transaction};
+use futures_util::TryStreamExt;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::ask;
+use super::state::ContentId;
+use crate::error::Result;
+
+/// Where contents are on the target: `dbmail_physmessage.id` by content.
+pub type Places = BTreeMap<ContentId, i64>;
+
+/// A content that the target lacks: which, and its `dbmail_physmessage.id` on the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The content.
+    pub content: ContentId,
+    /// Where it is on the source.
+    pub on_source: i64,
+}
+
+/// The contents among `wanted` that the target has. Locks what keeps them alive until the transaction ends.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn find(target: &impl GenericClient, wanted: &BTreeSet<Wanted>) -> Result<Places> {
+    let (nodes, ids): (Vec<i16>, Vec<i64>) =
+        wanted.iter().map(|wanted| (wanted.content.origin.0, wanted.content.id)).unzip();
+    let rows = ask::rows(target, include_str!("../../sql/target/find_content.sql"), &[&nodes, &ids]).await?;
+    Ok(rows.iter().map(place_from_row).collect())
+}
+
+fn place_from_row(row: &Row) -> (ContentId, i64) {
+    let content = ContentId { origin: crate::domain::ids::NodeId(row.get("origin_node")), id: row.get("origin_id") };
+    (content, row.get("physmessage_id"))
+}
+
+/// Ships contents. `names` is a connection of its own to the target, for header names.
+pub struct Shipment<'a, 's, 't> {
+    /// The source, in the snapshot of the batch.
+    pub source: &'a Transaction<'s>,
+    /// The target's transaction.
+    pub target: &'a Transaction<'t>,
+    /// Another connection to the target.
+    pub names: &'a Client,
+    /// The most bytes of part data in memory at once.
+    pub chunk_bytes: usize,
+}
+
+impl Shipment<'_, '_, '_> {
+    /// Ships `wanted`; a content that is gone from the source is left out of the answer.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`; `Data` when the target refuses a row.
+    pub async fn ship(&self, wanted: &[Wanted]) -> Result<Places> {
+        if wanted.is_empty() {
+            return Ok(Places::new());
+        }
+        let on_source: Vec<i64> = wanted.iter().map(|wanted| wanted.on_source).collect();
+        let places = self.physmessages(wanted, &on_source).await?;
+        let ids: BTreeMap<i64, i64> =
+            wanted.iter().filter_map(|wanted| Some((wanted.on_source, *places.get(&wanted.content)?))).collect();
+        self.parts(&on_source, &ids).await?;
+        self.headers(&on_source, &ids).await?;
+        self.texts(
+            include_str!("../../sql/source/read_envelopes.sql"),
+            include_str!("../../sql/target/store_envelopes.sql"),
+            &on_source,
+            &ids,
+        )
+        .await?;
+        self.texts(
+            include_str!("../../sql/source/read_references.sql"),
+            include_str!("../../sql/target/store_references.sql"),
+            &on_source,
+            &ids,
+        )
+        .await?;
+        Ok(places)
+    }
+
+    async fn physmessages(&self, wanted: &[Wanted], on_source: &[i64]) -> Result<Places> {
+        let rows =
+            ask::rows(self.source, include_str!("../../sql/source/read_physmessages.sql"), &[&on_source]).await?;
+        let found: BTreeMap<i64, &Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
+        let present: Vec<(&Wanted, &&Row)> =
+            wanted.iter().filter_map(|wanted| Some((wanted, found.get(&wanted.on_source)?))).collect();
+        let nodes: Vec<i16> = present.iter().map(|(wanted, _)| wanted.content.origin.0).collect();
+        let ids: Vec<i64> = present.iter().map(|(wanted, _)| wanted.content.id).collect();
+        let sizes = |column: &str| present.iter().map(|(_, row)| row.get(column)).collect::<Vec<i64>>();
+        let dates: Vec<Option<String>> = present.iter().map(|(_, row)| row.get("internal_date")).collect();
+        let rows = ask::rows(
+            self.target,
+            include_str!("../../sql/target/store_physmessages.sql"),
+            &[&nodes, &ids, &sizes("messagesize"), &sizes("rfcsize"), &dates],
+        )
+        .await?;
+        Ok(rows.iter().map(place_from_row).collect())
+    }
+
+    async fn parts(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let chunk_bytes = self.chunk_bytes as i64;
+        let statement = self.source.prepare_cached(include_str!("../../sql/source/read_parts.sql")).await?;
+        let params: [&(dyn ToSql + Sync); 2] = [&on_source, &chunk_bytes];
+        let mut rows = pin!(self.source.query_raw(&statement, params).await?);
+        let mut chunk: Vec<Row> = Vec::new();
+        let mut bytes = 0;
+        let mut sliced: Vec<Row> = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            if row.get::<_, Option<&[u8]>>("data").is_none() {
+                sliced.push(row);
+                continue;
+            }
+            bytes += row.get::<_, i64>("bytes");
+            chunk.push(row);
+            if bytes >= chunk_bytes {
+                self.store_parts(&chunk, ids).await?;
+                chunk.clear();
+                bytes = 0;
+            }
+        }
+        self.store_parts(&chunk, ids).await?;
+        for (part_no, row) in sliced.iter().enumerate() {
+            self.store_in_slices(part_no as i64, row, ids).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_parts(&self, rows: &[Row], ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let rows: Vec<(&Row, i64)> =
+            rows.iter().filter_map(|row| Some((row, *ids.get(&row.get("physmessage_id"))?))).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
+        let is_headers: Vec<i16> = rows.iter().map(|(row, _)| row.get("is_header")).collect();
+        let integers = |column: &str| rows.iter().map(|(row, _)| row.get(column)).collect::<Vec<i32>>();
+        let hashes: Vec<&str> = rows.iter().map(|(row, _)| row.get("hash")).collect();
+        let datas: Vec<&[u8]> = rows.iter().map(|(row, _)| row.get("data")).collect();
+        let sizes: Vec<i64> = rows.iter().map(|(row, _)| row.get("size")).collect();
+        ask::row(
+            self.target,
+            include_str!("../../sql/target/store_parts.sql"),
+            &[
+                &physmessages,
+                &is_headers,
+                &integers("part_key"),
+                &integers("part_depth"),
+                &integers("part_order"),
+                &hashes,
+                &datas,
+                &sizes,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A part larger than a chunk goes slice by slice and is put together on the target.
+    async fn store_in_slices(&self, part_no: i64, row: &Row, ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let Some(physmessage) = ids.get(&row.get("physmessage_id")) else { return Ok(()) };
+        let (part_id, bytes): (i64, i64) = (row.get("part_id"), row.get("bytes"));
+        let slice_bytes = self.chunk_bytes.max(1);
+        for (slice_no, first) in (0..bytes).step_by(slice_bytes).enumerate() {
+            let (from, length) = (first as i32 + 1, slice_bytes as i32);
+            let slice = ask::row(
+                self.source,
+                include_str!("../../sql/source/read_part_slice.sql"),
+                &[&part_id, &from, &length],
+            )
+            .await?;
+            let data: &[u8] = slice.get("data");
+            ask::run(
+                self.target,
+                include_str!("../../sql/target/store_slice.sql"),
+                &[&part_no, &(slice_no as i32), &data],
+            )
+            .await?;
+        }
+        let integer = |column: &str| row.get::<_, i32>(column);
+        ask::row(
+            self.target,
+            include_str!("../../sql/target/store_sliced_part.sql"),
+            &[
+                physmessage,
+                &row.get::<_, i16>("is_header"),
+                &integer("part_key"),
+                &integer("part_depth"),
+                &integer("part_order"),
+                &row.get::<_, &str>("hash"),
+                &row.get::<_, i64>("size"),
+                &part_no,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn headers(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let rows = ask::rows(self.source, include_str!("../../sql/source/read_headers.sql"), &[&on_source]).await?;
+        let rows: Vec<(&Row, i64)> =
+            rows.iter().filter_map(|row| Some((row, *ids.get(&row.get("physmessage_id"))?))).collect();
+        let names: Vec<&str> = rows.iter().map(|(row, _)| row.get("headername")).collect();
+        let distinct: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        ask::run(self.names, include_str!("../../sql/target/create_headernames.sql"), &[&distinct]).await?;
+        let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
+        let texts = |column: &str| rows.iter().map(|(row, _)| row.get(column)).collect::<Vec<Option<&str>>>();
+        ask::row(
+            self.target,
+            include_str!("../../sql/target/store_headers.sql"),
+            &[&physmessages, &names, &texts("hash"), &texts("headervalue"), &texts("sortfield"), &texts("datefield")],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Envelopes and references: a physmessage and a text.
+    async fn texts(&self, read: &str, store: &str, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let rows = ask::rows(self.source, read, &[&on_source]).await?;
+        let (physmessages, texts): (Vec<i64>, Vec<&str>) =
+            rows.iter().filter_map(|row| Some((*ids.get(&row.get::<_, i64>(0))?, row.get::<_, &str>(1)))).unzip();
+        ask::run(self.target, store, &[&physmessages, &texts]).await?;
+        Ok(())
+    }
+}

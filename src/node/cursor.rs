@@ -1,0 +1,140 @@
+//! How far a target has taken over what a source has.
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+
+use super::ask;
+use crate::domain::ids::NodeId;
+use crate::error::{Error, Kind, Result};
+
+/// What the first copy is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyStage {
+    /// Users.
+    Users,
+    /// Mailboxes.
+    Mailboxes,
+    /// Messages that are alive.
+    Messages,
+    /// Messages that are dead.
+    Tombstones,
+}
+
+impl CopyStage {
+    /// The code of the stage in `dbmail_mesh.cursor.copy_stage`.
+    pub fn code(self) -> i8 {
+        (match self {
+            Self::Users => b'u',
+            Self::Mailboxes => b'b',
+            Self::Messages => b'm',
+            Self::Tombstones => b't',
+        }) as i8
+    }
+
+    fn from_code(code: i8) -> Option<Self> {
+        [Self::Users, Self::Mailboxes, Self::Messages, Self::Tombstones].into_iter().find(|stage| stage.code() == code)
+    }
+
+    /// The stage after this one; `None`: the copy is done.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Users => Some(Self::Mailboxes),
+            Self::Mailboxes => Some(Self::Messages),
+            Self::Messages => Some(Self::Tombstones),
+            Self::Tombstones => None,
+        }
+    }
+}
+
+/// The position of a link, as in `dbmail_mesh.cursor`. Snapshots are `pg_snapshot` in text form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// All changes of the source that this snapshot sees are applied.
+    pub from: String,
+    /// The snapshot being worked through, when it did not fit one batch.
+    pub to: Option<String>,
+    /// Within it: the transaction of the last outbox row that is applied.
+    pub last_txid: String,
+    /// Within it: the id of the last outbox row that is applied.
+    pub last_id: i64,
+    /// The first copy's stage and last key; `None` when it is done.
+    pub copy: Option<(CopyStage, i64)>,
+}
+
+impl Cursor {
+    /// The cursor behind everything that `snapshot` sees.
+    pub fn behind(snapshot: String) -> Self {
+        Self { from: snapshot, to: None, last_txid: "0".into(), last_id: 0, copy: None }
+    }
+
+    /// Reads the cursor of the link from `source` on its target; `None` while the link has not begun.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn read(target: &impl GenericClient, source: NodeId) -> Result<Option<Self>> {
+        let row = ask::row_if_any(target, include_str!("../../sql/target/read_cursor.sql"), &[&source.0]).await?;
+        row.map(|row| Self::from_row(&row)).transpose()
+    }
+
+    fn from_row(row: &Row) -> Result<Self> {
+        let stage: Option<i8> = row.get("copy_stage");
+        let position: i64 = row.get("copy_position");
+        let copy = stage
+            .map(|code| {
+                CopyStage::from_code(code).map(|stage| (stage, position)).ok_or_else(|| {
+                    Error::new(Kind::Data, format!("dbmail_mesh.cursor.copy_stage has an unknown value {code}"))
+                })
+            })
+            .transpose()?;
+        Ok(Self {
+            from: row.get("from_snapshot"),
+            to: row.get("to_snapshot"),
+            last_txid: row.get("last_txid"),
+            last_id: row.get("last_id"),
+            copy,
+        })
+    }
+
+    /// Begins a link with a first copy, behind which everything after `snapshot` is followed.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn start(target: &impl GenericClient, source: NodeId, snapshot: &str) -> Result<()> {
+        ask::run(target, include_str!("../../sql/target/start_cursor.sql"), &[&source.0, &snapshot]).await?;
+        Ok(())
+    }
+
+    /// Moves the stored cursor from `self` to `next`, in the transaction that applies.
+    ///
+    /// # Errors
+    /// `Transient` when it does not stand at `self`: another worker has moved it, or the position is lost. Read it again.
+    pub async fn advance(&self, target: &impl GenericClient, source: NodeId, next: &Self, messages: i64) -> Result<()> {
+        let (stage, position) = (self.copy.map(|(stage, _)| stage.code()), self.copy.map_or(0, |(_, key)| key));
+        let (next_stage, next_position) =
+            (next.copy.map(|(stage, _)| stage.code()), next.copy.map_or(0, |(_, key)| key));
+        let moved = ask::row_if_any(
+            target,
+            include_str!("../../sql/target/move_cursor.sql"),
+            &[
+                &source.0,
+                &self.from,
+                &self.last_txid,
+                &self.last_id,
+                &stage,
+                &position,
+                &next.from,
+                &next.to,
+                &next.last_txid,
+                &next.last_id,
+                &next_stage,
+                &next_position,
+                &messages,
+            ],
+        )
+        .await?;
+        moved.map(|_| ()).ok_or_else(|| {
+            Error::new(Kind::Transient, format!("the cursor for source {source} is not where this worker left it"))
+                .remedy("another worker has moved it; it is read again")
+        })
+    }
+}

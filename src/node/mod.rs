@@ -1,0 +1,34 @@
+//! One PostgreSQL node: connect, listen, read changes, lock and apply, settle. SQL lives in files; what it means is decided in
+//! [`crate::domain`].
+
+pub mod admission;
+pub mod apply;
+pub mod ask;
+pub mod connect;
+pub mod content;
+pub mod cursor;
+pub mod listen;
+pub mod participant;
+pub mod plan;
+pub mod scan;
+pub mod state;
+pub mod store;
+
+use crate::domain::ids::NodeId;
+
+/// Where a node is and who it is: enough to connect to it and to speak of it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its number in the mesh.
+    pub id: NodeId,
+    /// Its name in messages.
+    pub name: String,
+    /// How to connect.
+    pub config: tokio_postgres::Config,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {}", self.name)
+    }
+}

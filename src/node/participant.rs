@@ -1,0 +1,152 @@
+//! One node's part in a settlement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deadpool_postgres::GenericClient;
+
+use super::ask;
+use super::plan::View;
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::rule::Held;
+use crate::domain::settlement::NodeView;
+use crate::error::{Error, Kind, Result};
+
+/// A number that a message was given, with where and when (text of a `timestamptz`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The number.
+    pub uid: Uid,
+    /// The message.
+    pub birth: BirthUid,
+    /// The node that gave it.
+    pub decided_by: NodeId,
+    /// When, by that node's clock.
+    pub decided_at: String,
+}
+
+/// Mailboxes with messages that have been late on this node for `after_s` seconds, the longest waiting first.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn ripe_mailboxes(client: &impl GenericClient, after_s: f64, limit: i64) -> Result<Vec<MailboxId>> {
+    let rows = ask::rows(client, include_str!("../../sql/node/ripe_mailboxes.sql"), &[&after_s, &limit]).await?;
+    Ok(rows.iter().map(|row| MailboxId(row.get(0))).collect())
+}
+
+/// The messages of a mailbox that have been late on this node for `after_s` seconds, each with the seconds that it has waited.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn ripe_messages(
+    client: &impl GenericClient,
+    mailbox: MailboxId,
+    after_s: f64,
+    limit: i64,
+) -> Result<BTreeMap<BirthUid, f64>> {
+    let rows =
+        ask::rows(client, include_str!("../../sql/node/ripe_messages.sql"), &[&mailbox.0, &after_s, &limit]).await?;
+    Ok(rows.iter().map(|row| (BirthUid(row.get("birth_uid")), row.get("waited"))).collect())
+}
+
+/// The high line of a mailbox, without locks; `None` when the node does not have the mailbox.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn high_line(client: &impl GenericClient, mailbox: MailboxId) -> Result<Option<Uid>> {
+    let row = ask::row_if_any(client, include_str!("../../sql/node/look_at_mailbox.sql"), &[&mailbox.0]).await?;
+    Ok(row.map(|row| Uid(row.get("high"))))
+}
+
+/// What the node has of messages, without locks.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn held(client: &impl GenericClient, births: &BTreeSet<BirthUid>) -> Result<BTreeMap<BirthUid, Held>> {
+    let births: Vec<BirthUid> = births.iter().copied().collect();
+    let view = View::of_messages(client, &births).await?;
+    Ok(view.messages.into_iter().map(|(birth, (held, _))| (birth, held)).collect())
+}
+
+/// Which of these messages dbmail is still delivering to further recipients on this node.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn in_delivery(client: &impl GenericClient, births: &BTreeSet<BirthUid>) -> Result<BTreeSet<BirthUid>> {
+    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
+    let rows = ask::rows(client, include_str!("../../sql/node/in_delivery.sql"), &[&births]).await?;
+    Ok(rows.iter().map(|row| BirthUid(row.get(0))).collect())
+}
+
+/// The numbers that messages were given, as far as this node knows.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn numbers_of(client: &impl GenericClient, births: &BTreeSet<BirthUid>) -> Result<Vec<Number>> {
+    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
+    let rows = ask::rows(client, include_str!("../../sql/node/numbers_of.sql"), &[&births]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Number {
+            uid: Uid(row.get("uid")),
+            birth: BirthUid(row.get("birth_uid")),
+            decided_by: NodeId(row.get("decided_by")),
+            decided_at: row.get("decided_at"),
+        })
+        .collect())
+}
+
+/// Numbers that a node has set aside, committed and flushed.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved {
+    /// The numbers.
+    pub uids: BTreeSet<Uid>,
+    /// When, by the node's clock.
+    pub decided_at: String,
+}
+
+/// Sets new numbers of this node aside, one a message, all above `above`. `client` must not be in a transaction: the numbers have
+/// to be committed before anyone writes them.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn reserve(
+    client: &impl GenericClient,
+    mailbox: MailboxId,
+    births: &[BirthUid],
+    above: Uid,
+) -> Result<Reserved> {
+    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
+    client.batch_execute("set synchronous_commit = on").await?;
+    let rows = ask::rows(client, include_str!("../../sql/node/reserve.sql"), &[&mailbox.0, &births, &above.0]).await?;
+    Ok(Reserved {
+        uids: rows.iter().map(|row| Uid(row.get("uid"))).collect(),
+        decided_at: rows.first().map(|row| row.get("decided_at")).unwrap_or_default(),
+    })
+}
+
+/// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
+///
+/// # Errors
+/// `Transient` when the lock cannot be had within the bound, or the mailbox is gone.
+pub async fn lock(
+    transaction: &impl GenericClient,
+    node: NodeId,
+    mailbox: MailboxId,
+    births: &BTreeSet<BirthUid>,
+    lock_ms: i32,
+) -> Result<NodeView> {
+    ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms]).await?;
+    let births: Vec<BirthUid> = births.iter().copied().collect();
+    let view = View::lock(transaction, &[mailbox], &births).await?;
+    let high = view
+        .lines
+        .get(&mailbox)
+        .copied()
+        .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
+    Ok(NodeView {
+        node,
+        reported: high,
+        high,
+        messages: view.messages.into_iter().map(|(birth, (held, _))| (birth, held)).collect(),
+    })
+}

@@ -1,0 +1,175 @@
+//! Reading a source: which keys are new, and what their current state is. All of one batch is read in one snapshot.
+
+use std::collections::BTreeSet;
+
+use deadpool_postgres::{Client, Transaction};
+use tokio_postgres::IsolationLevel;
+
+use super::ask;
+use super::cursor::{CopyStage, Cursor};
+use super::state::{MailboxState, MessageState, UserState};
+use crate::domain::ids::MailboxId;
+use crate::error::Result;
+
+/// Keys of rows that changed on a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// `user_idnr`.
+    pub users: BTreeSet<i64>,
+    /// `mailbox_idnr`.
+    pub mailboxes: BTreeSet<i64>,
+    /// `message_idnr`, current or former, or birth UIDs.
+    pub messages: BTreeSet<i64>,
+}
+
+impl Keys {
+    /// Adds a key by the code of its kind in the outbox.
+    pub fn insert(&mut self, kind: i8, key: i64) {
+        match kind as u8 {
+            b'u' => self.users.insert(key),
+            b'b' => self.mailboxes.insert(key),
+            _ => self.messages.insert(key),
+        };
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.mailboxes.is_empty() && self.messages.is_empty()
+    }
+}
+
+/// A source read at one moment.
+pub struct SourceRead<'a> {
+    transaction: Transaction<'a>,
+}
+
+impl<'a> SourceRead<'a> {
+    /// Takes the snapshot in which everything else is read.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn begin(client: &'a mut Client) -> Result<Self> {
+        let transaction =
+            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+        Ok(Self { transaction })
+    }
+
+    /// The transaction, for reading content.
+    pub fn transaction(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+
+    /// This read's snapshot, as text.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn snapshot(&self) -> Result<String> {
+        let row = ask::row(&self.transaction, include_str!("../../sql/source/current_snapshot.sql"), &[]).await?;
+        Ok(row.get(0))
+    }
+
+    /// The next keys behind `cursor`, at most `limit`, and the cursor behind them.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn keys(&self, cursor: &Cursor, limit: i64) -> Result<(Keys, Cursor)> {
+        match cursor.copy {
+            Some((stage, after)) => self.copy_keys(cursor, stage, after, limit).await,
+            None => self.changed_keys(cursor, limit).await,
+        }
+    }
+
+    async fn changed_keys(&self, cursor: &Cursor, limit: i64) -> Result<(Keys, Cursor)> {
+        let to = match &cursor.to {
+            Some(to) => to.clone(),
+            None => self.snapshot().await?,
+        };
+        let rows = ask::rows(
+            &self.transaction,
+            include_str!("../../sql/source/scan_outbox.sql"),
+            &[&cursor.from, &to, &cursor.last_txid, &cursor.last_id, &limit],
+        )
+        .await?;
+        let mut keys = Keys::default();
+        for row in &rows {
+            keys.insert(row.get("kind"), row.get("key"));
+        }
+        let next = match rows.last() {
+            Some(last) if rows.len() as i64 >= limit => {
+                Cursor { to: Some(to), last_txid: last.get("txid"), last_id: last.get("id"), ..cursor.clone() }
+            }
+            _ => Cursor::behind(to),
+        };
+        Ok((keys, next))
+    }
+
+    async fn copy_keys(&self, cursor: &Cursor, stage: CopyStage, after: i64, limit: i64) -> Result<(Keys, Cursor)> {
+        let sql = match stage {
+            CopyStage::Users => include_str!("../../sql/source/copy_users.sql"),
+            CopyStage::Mailboxes => include_str!("../../sql/source/copy_mailboxes.sql"),
+            CopyStage::Messages => include_str!("../../sql/source/copy_messages.sql"),
+            CopyStage::Tombstones => include_str!("../../sql/source/copy_tombstones.sql"),
+        };
+        let found: Vec<i64> =
+            ask::rows(&self.transaction, sql, &[&after, &limit]).await?.iter().map(|row| row.get(0)).collect();
+        let copy = match found.last() {
+            Some(&last) if found.len() as i64 >= limit => Some((stage, last)),
+            _ => stage.next().map(|stage| (stage, 0)),
+        };
+        let mut keys = Keys::default();
+        let into = match stage {
+            CopyStage::Users => &mut keys.users,
+            CopyStage::Mailboxes => &mut keys.mailboxes,
+            CopyStage::Messages | CopyStage::Tombstones => &mut keys.messages,
+        };
+        into.extend(found);
+        Ok((keys, Cursor { copy, ..cursor.clone() }))
+    }
+
+    /// The current state of messages.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn messages(&self, keys: &BTreeSet<i64>) -> Result<Vec<MessageState>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<i64> = keys.iter().copied().collect();
+        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_messages.sql"), &[&keys]).await?;
+        Ok(rows.iter().map(MessageState::from_row).collect())
+    }
+
+    /// The current state of mailboxes.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn mailboxes(&self, ids: &[MailboxId]) -> Result<Vec<MailboxState>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_mailboxes.sql"), &[&ids]).await?;
+        Ok(rows.iter().map(MailboxState::from_row).collect())
+    }
+
+    /// The current state of users.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn users(&self, ids: &BTreeSet<i64>) -> Result<Vec<UserState>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i64> = ids.iter().copied().collect();
+        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_users.sql"), &[&ids]).await?;
+        Ok(rows.iter().map(UserState::from_row).collect())
+    }
+
+    /// Ends the read.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn end(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+}

@@ -1,0 +1,147 @@
+//! States as they travel from a source to a target.
+
+use tokio_postgres::Row;
+
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::rule::Incoming;
+
+/// What a content (a physmessage with its parts and headers) is known by in the mesh: where it was delivered, and its
+/// `dbmail_physmessage.id` there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentId {
+    /// The node on which it was delivered.
+    pub origin: NodeId,
+    /// Its id on that node.
+    pub id: i64,
+}
+
+/// A user's replicated columns.
+#[derive(Clone, Debug)]
+pub struct UserState {
+    /// `user_idnr` on the source.
+    pub user_idnr: i64,
+    /// The login name: what users are known by.
+    pub userid: String,
+    /// As in `dbmail_users`.
+    pub passwd: String,
+    /// As in `dbmail_users`.
+    pub client_idnr: i64,
+    /// As in `dbmail_users`, bytes.
+    pub maxmail_size: i64,
+    /// As in `dbmail_users`, bytes.
+    pub maxsieve_size: i64,
+    /// As in `dbmail_users`.
+    pub encryption_type: String,
+    /// As in `dbmail_users`.
+    pub spasswd: String,
+    /// As in `dbmail_users`.
+    pub saction: i16,
+    /// As in `dbmail_users`.
+    pub active: i16,
+}
+
+impl UserState {
+    /// From a row of `sql/source/read_users.sql`.
+    pub fn from_row(row: &Row) -> Self {
+        Self {
+            user_idnr: row.get("user_idnr"),
+            userid: row.get("userid"),
+            passwd: row.get("passwd"),
+            client_idnr: row.get("client_idnr"),
+            maxmail_size: row.get("maxmail_size"),
+            maxsieve_size: row.get("maxsieve_size"),
+            encryption_type: row.get("encryption_type"),
+            spasswd: row.get("spasswd"),
+            saction: row.get("saction"),
+            active: row.get("active"),
+        }
+    }
+}
+
+/// A mailbox.
+#[derive(Clone, Debug)]
+pub struct MailboxState {
+    /// Its id and UIDVALIDITY.
+    pub id: MailboxId,
+    /// `user_idnr` of its owner on the source.
+    pub owner_idnr: i64,
+    /// `userid` of its owner.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
+    /// `seen_flag`, `answered_flag`, `deleted_flag`, `flagged_flag`, `recent_flag`, `draft_flag`, `no_inferiors`, `no_select`,
+    /// `permission`, in this order.
+    pub attributes: [i16; MAILBOX_ATTRIBUTES.len()],
+}
+
+/// The small columns of a mailbox that are copied as they are.
+pub const MAILBOX_ATTRIBUTES: [&str; 9] = [
+    "seen_flag",
+    "answered_flag",
+    "deleted_flag",
+    "flagged_flag",
+    "recent_flag",
+    "draft_flag",
+    "no_inferiors",
+    "no_select",
+    "permission",
+];
+
+impl MailboxState {
+    /// From a row of `sql/source/read_mailboxes.sql`.
+    pub fn from_row(row: &Row) -> Self {
+        Self {
+            id: MailboxId(row.get("mailbox_idnr")),
+            owner_idnr: row.get("owner_idnr"),
+            owner: row.get("owner"),
+            name: row.get("name"),
+            attributes: MAILBOX_ATTRIBUTES.map(|column| row.get(column)),
+        }
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct MessageState {
+    /// Which message, with what the rule looks at.
+    pub incoming: Incoming,
+    /// Its content in the mesh.
+    pub content: ContentId,
+    /// Its `physmessage_id` on the source.
+    pub physmessage: i64,
+    /// \Seen, \Answered, \Deleted, \Flagged, \Draft, in this order, 0 or 1.
+    pub flags: [i16; 5],
+    /// POP3's UIDL.
+    pub unique_id: String,
+    /// 0 new, 1 seen by POP.
+    pub status: i16,
+    /// Keywords.
+    pub keywords: Vec<String>,
+    /// The numbers that it was given after its birth: an array of objects `uid`, `birth`, `decided_by`, `decided_at`.
+    pub numbers: Vec<serde_json::Value>,
+}
+
+impl MessageState {
+    /// From a row of `sql/source/read_messages.sql`.
+    pub fn from_row(row: &Row) -> Self {
+        let numbers: serde_json::Value = row.get("numbers");
+        Self {
+            incoming: Incoming {
+                birth: BirthUid(row.get("birth_uid")),
+                mailbox: MailboxId(row.get("mailbox_idnr")),
+                uid: Uid(row.get("uid")),
+                dead: row.get("dead"),
+            },
+            content: ContentId { origin: NodeId(row.get("origin_node")), id: row.get("origin_id") },
+            physmessage: row.get("physmessage_id"),
+            flags: ["seen", "answered", "deleted", "flagged", "draft"].map(|column| row.get(column)),
+            unique_id: row.get("unique_id"),
+            status: row.get("status"),
+            keywords: row.get("keywords"),
+            numbers: match numbers {
+                serde_json::Value::Array(numbers) => numbers,
+                _ => Vec::new(),
+            },
+        }
+    }
+}
