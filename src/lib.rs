@@ -2,5 +2,6 @@
 //!
 //! `domain` decides, `worker` acts, `node` speaks SQL, `cli` talks to people; dependencies point towards `domain`.
 
+pub mod config;
 pub mod domain;
 pub mod error;

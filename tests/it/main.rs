@@ -1,1 +1,3 @@
 //! The integration tests: real PostgreSQL, one binary, a module a subject.
+
+mod settings;
