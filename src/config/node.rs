@@ -141,13 +141,13 @@ fn name(section: &mut Section<'_>) -> Option<NodeName> {
 }
 
 fn id(section: &mut Section<'_>, stride: Option<Stride>) -> Option<NodeId> {
-    let id = section.required_number("id", 0..=i64::from(i16::MAX)).and_then(|id| i16::try_from(id).ok())?;
+    let id = section.required_number("id", i64::MIN..=i64::MAX)?;
     let highest = stride.map_or(STRIDE_MAX, |stride| stride.0);
-    if !(1..=highest).contains(&id) {
+    if !(1..=i64::from(highest)).contains(&id) {
         section.problem("id", id.to_string(), format!("must be 1 to mesh.stride, which is {highest}"));
         return None;
     }
-    Some(NodeId(id))
+    i16::try_from(id).ok().map(NodeId)
 }
 
 /// The connection that `url` describes, with this program's defaults.
