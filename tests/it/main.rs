@@ -1,1 +1,4 @@
 //! The integration tests: real PostgreSQL, one binary, a module a subject.
+
+mod scratch_cluster;
+mod scratch_schema;
