@@ -10,6 +10,9 @@ use super::problems::Problems;
 /// What every variable of ours begins with; `__` also parts a section from a key.
 pub(super) const ENV_PREFIX: &str = "DBMAIL_MESH__";
 
+/// Where the values of flags come from, in messages.
+const COMMAND_LINE: &str = "the command line";
+
 /// The keys of a node that the environment and flags may give.
 const NODE_KEYS: [&str; 4] = ["id", "url", "password", "password_file"];
 
@@ -36,7 +39,7 @@ pub(super) fn layers(
     let mut builder = Config::builder().add_source(file);
     for assignment in from_env(env).chain(from_flags(flags)) {
         let Some((place, field)) = place(&assignment, &names, problems) else { continue };
-        if assignment.path.ends_with(".password") && assignment.origin.starts_with("--") {
+        if assignment.path.ends_with(".password") && assignment.origin == COMMAND_LINE {
             let reason = "a password on the command line is visible to all users: use password_file or the environment";
             problems.add(field, None, reason);
             continue;
@@ -82,7 +85,7 @@ fn from_flags(flags: &[(String, String)]) -> impl Iterator<Item = Assignment> + 
     flags.iter().map(|(path, value)| Assignment {
         path: path.clone(),
         value: value.clone(),
-        origin: format!("--set {path}"),
+        origin: COMMAND_LINE.to_owned(),
     })
 }
 

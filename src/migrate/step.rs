@@ -118,7 +118,7 @@ impl Step {
             tracing::debug!(node = %self.node, file = %self.file, "dbmail's tables are busy, trying again");
             tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS))).await;
         }
-        tracing::info!(node = %self.node, file = %self.file, "migrated");
+        tracing::debug!(node = %self.node, file = %self.file, "migrated");
         Ok(())
     }
 

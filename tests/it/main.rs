@@ -1,3 +1,10 @@
 //! The integration tests: real PostgreSQL, one binary, a module a subject.
 
+// A test that cannot go on should stop, helpers included.
+#![allow(clippy::unwrap_used)]
+
+mod cli;
+mod migrate;
+mod scratch_cluster;
+mod scratch_schema;
 mod settings;
