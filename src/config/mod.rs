@@ -1,6 +1,6 @@
 //! Settings in layers: a TOML file, over it the environment, over it the flags.
 //!
-//! Reading is dumb: the layers become one tree of untyped values ([`source`]). A second step takes the tree apart key
+//! Reading is dumb: the layers become one tree of untyped values (`source`). A second step takes the tree apart key
 //! by key and builds [`Settings`]; it does not stop at what is wrong but collects it, so that a person sees everything
 //! at once ([`Problems`]). Every problem names the field, its value unless that may be a secret, and the reason.
 
