@@ -2,3 +2,4 @@
 
 mod scratch_cluster;
 mod scratch_schema;
+mod scratch_standin;

@@ -1,0 +1,2 @@
+delete from dbmail_headervalue as headervalue
+where not exists (select from dbmail_header where headervalue_id = headervalue.id)
