@@ -1,14 +1,22 @@
 //! A connection to a node for as long as a command takes, and the migrations' lock.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use super::report::together;
-use crate::config::NodeSettings;
+use crate::config::{NodeSettings, show_duration};
 use crate::error::{Error, Kind, Result};
 
 /// The advisory lock that a runner holds on a database while it migrates it: "dbmesh" in ASCII, then 1.
 pub const MIGRATION_LOCK: i64 = 0x6462_6d65_7368_0001;
+
+/// How long a node may take from the first packet until it is ready for a statement. The connection's own time-out
+/// ends with TCP's handshake, which a hung server still completes.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// A node with a connection.
 pub(super) struct Session<'a> {
@@ -19,11 +27,12 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Connects to `node`.
     pub(super) async fn open(node: &'a NodeSettings) -> Result<Self> {
-        let (client, connection) = node.connection.connect(NoTls).await.map_err(|error| {
-            let error = Error::from(error);
-            let kind = if error.kind() == Kind::Internal { Kind::Unreachable } else { error.kind() };
-            Error::new(kind, format!("{node}: cannot connect: {error}"))
-        })?;
+        let cannot = |why: &dyn Display| Error::new(Kind::Unreachable, format!("{node}: cannot connect: {why}"));
+        let connected = timeout(ANSWER_MAX, node.connection.connect(NoTls)).await;
+        let (client, connection) = connected
+            .map_err(|_| cannot(&format!("no answer within {}", show_duration(ANSWER_MAX))))?
+            .map_err(|error| cannot(&Error::from(error)))?;
+        tracing::debug!(node = %node.name, address = %node.address, "connected");
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");

@@ -9,4 +9,5 @@ pub mod cluster;
 mod keeper;
 mod place;
 pub mod shared;
+pub mod standin;
 mod user;

@@ -174,6 +174,10 @@ async fn install_look_and_take_away() {
     let again = file.run("migrate up");
     assert_eq!((again.code, again.out.as_str()), (0, "nothing to do\n"));
 
+    let logged = file.run("migrate status --log-level debug --log-format json").err;
+    let line: serde_json::Value = serde_json::from_str(logged.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["level"], &line["message"]), (&"DEBUG".into(), &"connected".into()), "{logged}");
+
     let down = file.run("migrate down --node ams");
     assert_eq!(down.code, 0, "{down:?}");
     assert_eq!(catalog(&client(&urls[0]).await).await.unwrap(), before);

@@ -7,4 +7,5 @@ mod cli;
 mod migrate;
 mod scratch_cluster;
 mod scratch_schema;
+mod scratch_standin;
 mod settings;
