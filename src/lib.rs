@@ -2,6 +2,11 @@
 //!
 //! `domain` decides, `worker` acts, `node` speaks SQL, `cli` talks to people; dependencies point towards `domain`.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod error;
+pub mod migrate;
 pub mod node;
+pub mod scratch;
+pub mod telemetry;

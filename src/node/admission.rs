@@ -264,7 +264,8 @@ async fn tie_contents(a: &Side<'_>, b: &Side<'_>, highest: i64) -> Result<()> {
         .await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = last.get("message_idnr");
-        let (uids, contents): (Vec<i64>, Vec<i64>) = rows.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).unzip();
+        let (uids, contents): (Vec<i64>, Vec<i64>) =
+            rows.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).unzip();
         ask::run(
             copy.client,
             include_str!("../../sql/node/link_contents.sql"),

@@ -1,0 +1,37 @@
+# `make test` and `make demo` do all that a fresh Debian machine with a Rust toolchain needs.
+
+CARGO ?= cargo
+
+.PHONY: test demo lint needs
+
+test: needs
+	$(CARGO) test --locked
+
+demo: needs
+	$(CARGO) run --release --locked -- demo
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# A C linker for Rust, the PostgreSQL server programs and psql. What is there is left alone. The places are those where
+# the program itself looks, see src/scratch/binaries.rs.
+needs:
+	@missing=""; \
+	command -v cc >/dev/null || missing="build-essential"; \
+	server=""; \
+	for dir in "$$DBMAIL_MESH_PG_BIN" $$(echo "$$PATH" | tr ':' ' ') $$(pg_config --bindir 2>/dev/null) \
+	    /usr/lib/postgresql/*/bin; do \
+	  if [ -x "$$dir/initdb" ] && [ -x "$$dir/postgres" ]; then server="$$dir"; break; fi; \
+	done; \
+	[ -n "$$server" ] || missing="$$missing postgresql"; \
+	command -v psql >/dev/null || missing="$$missing postgresql-client"; \
+	[ -n "$$missing" ] || exit 0; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "missing here: $$missing (names of Debian packages); install them, then run this again" >&2; exit 1; \
+	fi; \
+	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo"; \
+	echo "installing: $$missing"; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing

@@ -1,0 +1,2 @@
+-- A down file that has left the table may leave this to the runner.
+delete from dbmail_mesh.migration where version = $1

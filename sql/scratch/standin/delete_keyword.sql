@@ -1,0 +1,1 @@
+delete from dbmail_keywords where message_idnr = $1 and keyword = $2

@@ -1,0 +1,1 @@
+delete from dbmail_mailboxes where mailbox_idnr = $1

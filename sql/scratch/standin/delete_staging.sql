@@ -1,0 +1,1 @@
+delete from dbmail_messages where message_idnr = $1

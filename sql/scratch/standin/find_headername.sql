@@ -1,0 +1,1 @@
+select id from dbmail_headername where lower(headername) = lower($1)

@@ -1,0 +1,1 @@
+select id from dbmail_headervalue where hash = $1 and headervalue = $2

@@ -1,0 +1,1 @@
+select id from dbmail_mimeparts where hash = $1 and size = $2 and data = $3

@@ -1,0 +1,1 @@
+select user_idnr from dbmail_users where lower(userid) = lower($1)

@@ -1,0 +1,1 @@
+insert into dbmail_envelope (physmessage_id, envelope) values ($1, $2)

@@ -1,0 +1,1 @@
+delete from dbmail_messages where status = 3

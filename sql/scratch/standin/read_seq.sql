@@ -1,0 +1,1 @@
+select seq from dbmail_mailboxes where mailbox_idnr = $1

@@ -1,0 +1,1 @@
+update dbmail_messages set seq = $2 where message_idnr = $1

@@ -1,0 +1,152 @@
+//! `dbmail-mesh config check|example`.
+
+use clap::Subcommand;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::{Common, OK};
+use crate::config::{DEFAULT_PATH, LogFormat, Settings, show_duration, show_size};
+use crate::error::{Kind, Result};
+use crate::migrate::{LocalNode, check_installed};
+
+/// Checks the settings, or shows how to write them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints what was understood, without secrets, or everything that is wrong.
+    Check {
+        /// Also connects to each node, and compares the id and stride that it was installed with.
+        #[arg(long)]
+        connect: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints an annotated settings file to start from.
+    Example,
+}
+
+pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Result<u8> {
+    match args.command {
+        Command::Example => output.print(Settings::example()).map(|()| OK),
+        Command::Check { connect, json } => {
+            let settings = common.settings()?;
+            let found = if connect { Some(connect_all(&settings).await) } else { None };
+            let path = common.config.as_deref().map_or(DEFAULT_PATH.into(), |path| path.display().to_string());
+            if json {
+                output.json(&as_json(&path, &settings, found.as_deref()))?;
+            } else {
+                print(&path, &settings, found.as_deref(), output)?;
+            }
+            Ok(exit_code(found.as_deref().unwrap_or_default()))
+        }
+    }
+}
+
+/// What each node, in order, says it was installed as.
+type Found = Result<Option<LocalNode>>;
+
+async fn connect_all(settings: &Settings) -> Vec<Found> {
+    join_all(settings.nodes.iter().map(|node| check_installed(node, settings.mesh.stride))).await
+}
+
+/// Settings that do not fit a node weigh more than a node that does not answer.
+fn exit_code(found: &[Found]) -> u8 {
+    let errors: Vec<_> = found.iter().filter_map(|found| found.as_ref().err()).collect();
+    let usage = errors.iter().find(|error| error.kind() == Kind::Usage);
+    usage.or(errors.first()).map_or(OK, |error| error.exit_code())
+}
+
+fn print(path: &str, settings: &Settings, found: Option<&[Found]>, output: &mut Output) -> Result<()> {
+    let sections = sections(settings);
+    output.print(&format!("{path}: ok\n"))?;
+    for (section, values) in &sections {
+        let values: Vec<_> = values.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        output.print(&format!("[{section}] {}", values.join(", ")))?;
+    }
+    output.print("")?;
+    let rows = settings.nodes.iter().enumerate().map(|(at, node)| {
+        let state = found.map_or("", |found| state(&found[at]).0).to_owned();
+        [node.name.to_string(), node.id.to_string(), node.address.clone(), password(settings, at).to_owned(), state]
+    });
+    output.table(["NODE", "ID", "ADDRESS", "PASSWORD", if found.is_some() { "STATE" } else { "" }], rows.collect())?;
+    for error in found.unwrap_or_default().iter().filter_map(|found| found.as_ref().err()) {
+        output.print(&format!("\n{error}"))?;
+    }
+    Ok(())
+}
+
+fn state(found: &Found) -> (&'static str, Option<String>) {
+    match found {
+        Ok(Some(_)) => ("installed", None),
+        Ok(None) => ("not installed", None),
+        Err(error) if error.kind() == Kind::Usage => ("differs", Some(error.to_string())),
+        Err(error) => ("unreachable", Some(error.to_string())),
+    }
+}
+
+fn password(settings: &Settings, at: usize) -> &'static str {
+    if settings.nodes[at].connection.get_password().is_some() { "given" } else { "none" }
+}
+
+type Section = (&'static str, Vec<(&'static str, Value)>);
+
+/// The values by section, durations and sizes as people write them.
+fn sections(settings: &Settings) -> [Section; 3] {
+    let Settings { mesh, worker, log, .. } = settings;
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    [
+        (
+            "mesh",
+            vec![
+                ("stride", json!(mesh.stride.0)),
+                ("settle_after", json!(show_duration(mesh.settle_after))),
+                ("lock_bound", json!(show_duration(mesh.lock_bound))),
+                ("patience", json!(show_duration(mesh.patience))),
+            ],
+        ),
+        (
+            "worker",
+            vec![
+                ("batch_messages", json!(worker.batch_messages)),
+                ("batch_bytes", json!(show_size(worker.batch_bytes))),
+                ("poll_min", json!(show_duration(worker.poll_min))),
+                ("poll_max", json!(show_duration(worker.poll_max))),
+                ("retry_max", json!(show_duration(worker.retry_max))),
+                ("outbox_keep", json!(show_duration(worker.outbox_keep))),
+            ],
+        ),
+        ("log", vec![("format", json!(format)), ("level", json!(log.level))]),
+    ]
+}
+
+fn as_json(path: &str, settings: &Settings, found: Option<&[Found]>) -> Value {
+    let mut whole = serde_json::Map::new();
+    whole.insert("file".into(), json!(path));
+    for (section, values) in sections(settings) {
+        let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        whole.insert(section.into(), Value::Object(values));
+    }
+    let node = |(at, node): (usize, &crate::config::NodeSettings)| {
+        let (state, error) = found.map(|found| state(&found[at])).unzip();
+        json!({
+            "name": node.name.as_str(),
+            "id": node.id.0,
+            "address": node.address,
+            "password": password(settings, at),
+            "state": state,
+            "error": error.flatten(),
+        })
+    };
+    whole.insert("node".into(), settings.nodes.iter().enumerate().map(node).collect());
+    Value::Object(whole)
+}

@@ -1,0 +1,3 @@
+//! What an operator sees from outside: the log.
+
+pub mod log;
