@@ -10,3 +10,4 @@ pub mod migrate;
 pub mod node;
 pub mod scratch;
 pub mod telemetry;
+pub mod worker;

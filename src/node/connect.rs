@@ -16,8 +16,8 @@ const STATEMENT_TIMEOUT_MS: u32 = 120_000;
 const LOCK_TIMEOUT_MS: u32 = 2_000;
 /// A session whose worker has vanished lets go of its transaction after this.
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
-/// Sessions of the pool of one node: settlement, housekeeping, status.
-const POOL_SIZE: usize = 4;
+/// Sessions of the pool of one node. The worker bounds its batches so that none waits for a session while it holds another.
+const POOL_SIZE: usize = 16;
 
 /// Settings of every session: its name, and bounds that the server itself enforces.
 fn with_session_settings(config: &Config, role: &str) -> Config {

@@ -48,13 +48,22 @@ pub async fn ripe_messages(
     Ok(rows.iter().map(|row| (BirthUid(row.get("birth_uid")), row.get("waited"))).collect())
 }
 
-/// The high line of a mailbox, without locks; `None` when the node does not have the mailbox.
+/// A look at a mailbox without locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The mesh that the node belongs to, if any.
+    pub mesh_id: Option<String>,
+    /// The high line; `None` when the node does not have the mailbox.
+    pub high: Option<Uid>,
+}
+
+/// Looks at a mailbox.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn high_line(client: &impl GenericClient, mailbox: MailboxId) -> Result<Option<Uid>> {
-    let row = ask::row_if_any(client, include_str!("../../sql/node/look_at_mailbox.sql"), &[&mailbox.0]).await?;
-    Ok(row.map(|row| Uid(row.get("high"))))
+pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<Glance> {
+    let row = ask::row(client, include_str!("../../sql/node/look_at_mailbox.sql"), &[&mailbox.0]).await?;
+    Ok(Glance { mesh_id: row.get("mesh_id"), high: row.get::<_, Option<i64>>("high").map(Uid) })
 }
 
 /// What the node has of messages, without locks.
@@ -96,10 +105,12 @@ pub async fn numbers_of(client: &impl GenericClient, births: &BTreeSet<BirthUid>
 }
 
 /// Numbers that a node has set aside, committed and flushed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Reserved {
     /// The numbers.
     pub uids: BTreeSet<Uid>,
+    /// The node.
+    pub decided_by: NodeId,
     /// When, by the node's clock.
     pub decided_at: String,
 }
@@ -111,6 +122,7 @@ pub struct Reserved {
 /// `Unreachable`, `Transient`.
 pub async fn reserve(
     client: &impl GenericClient,
+    node: NodeId,
     mailbox: MailboxId,
     births: &[BirthUid],
     above: Uid,
@@ -119,6 +131,7 @@ pub async fn reserve(
     client.batch_execute("set synchronous_commit = on").await?;
     let rows = ask::rows(client, include_str!("../../sql/node/reserve.sql"), &[&mailbox.0, &births, &above.0]).await?;
     Ok(Reserved {
+        decided_by: node,
         uids: rows.iter().map(|row| Uid(row.get("uid"))).collect(),
         decided_at: rows.first().map(|row| row.get("decided_at")).unwrap_or_default(),
     })

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use deadpool_postgres::{Client, Transaction};
+use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::IsolationLevel;
 
 use super::ask;
 use super::cursor::{CopyStage, Cursor};
 use super::state::{MailboxState, MessageState, UserState};
-use crate::domain::ids::MailboxId;
+use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
 /// Keys of rows that changed on a source.
@@ -32,10 +32,24 @@ impl Keys {
         };
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.users.len() + self.mailboxes.len() + self.messages.len()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.mailboxes.is_empty() && self.messages.is_empty()
     }
+}
+
+/// Tells the source what `target` holds durably of its changes.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn acknowledge(source: &impl GenericClient, target: NodeId, snapshot: &str) -> Result<()> {
+    ask::run(source, include_str!("../../sql/source/acknowledge.sql"), &[&target.0, &snapshot]).await?;
+    Ok(())
 }
 
 /// A source read at one moment.
@@ -65,6 +79,15 @@ impl<'a> SourceRead<'a> {
     /// `Unreachable`, `Transient`.
     pub async fn snapshot(&self) -> Result<String> {
         let row = ask::row(&self.transaction, include_str!("../../sql/source/current_snapshot.sql"), &[]).await?;
+        Ok(row.get(0))
+    }
+
+    /// Whether the source has gone back in time behind `snapshot`, which a target has applied.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn went_back(&self, snapshot: &str) -> Result<bool> {
+        let row = ask::row(&self.transaction, include_str!("../../sql/source/went_back.sql"), &[&snapshot]).await?;
         Ok(row.get(0))
     }
 
