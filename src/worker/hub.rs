@@ -1,0 +1,126 @@
+//! What the tasks of a worker share: the nodes with their connection pools and doorbells.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use deadpool_postgres::{Client, Pool};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::Options;
+use super::backoff::Backoff;
+use crate::config::{MeshSettings, WorkerSettings};
+use crate::domain::ids::NodeId;
+use crate::error::{Error, Kind, Result};
+use crate::node::{Endpoint, connect, listen};
+
+/// Batches under way at once. Each uses up to three sessions of two pools; more of them than a third of a pool could wait for one
+/// another for ever.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// A node as the worker knows it.
+pub(crate) struct Node {
+    pub(crate) endpoint: Endpoint,
+    pool: Pool,
+    bell: Arc<watch::Sender<u64>>,
+    asleep: watch::Sender<usize>,
+}
+
+impl Node {
+    /// A session of the node's pool.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        connect::checkout(&self.endpoint, &self.pool).await
+    }
+
+    /// The node's doorbell.
+    pub(crate) fn bell(&self) -> listen::Doorbell {
+        self.bell.subscribe()
+    }
+
+    /// Marks a link that reads from this node as asleep until the value is dropped: triggers ring meanwhile.
+    pub(crate) fn nap(&self) -> Nap {
+        self.asleep.send_modify(|count| *count += 1);
+        Nap { asleep: self.asleep.clone() }
+    }
+}
+
+/// A link that sleeps.
+pub(crate) struct Nap {
+    asleep: watch::Sender<usize>,
+}
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        self.asleep.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// All nodes, and what all tasks need.
+pub(crate) struct Hub {
+    nodes: BTreeMap<NodeId, Node>,
+    targets: Vec<NodeId>,
+    pub(crate) mesh: MeshSettings,
+    pub(crate) worker: WorkerSettings,
+    /// Bounds the batches under way.
+    pub(crate) batches: Semaphore,
+    /// Wakes the settler: something is late.
+    pub(crate) late: Notify,
+}
+
+impl Hub {
+    pub(crate) fn new(options: Options) -> Result<Self> {
+        let nodes = options
+            .nodes
+            .into_iter()
+            .map(|endpoint| {
+                let pool = endpoint.pool("worker")?;
+                let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
+                Ok((endpoint.id, Node { endpoint, pool, bell, asleep }))
+            })
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        Ok(Self {
+            nodes,
+            targets: options.targets.into_iter().collect(),
+            mesh: options.mesh,
+            worker: options.worker,
+            batches: Semaphore::new(BATCHES_AT_ONCE),
+            late: Notify::new(),
+        })
+    }
+
+    /// All nodes, by their numbers.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The nodes that this worker writes to.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Node> {
+        self.targets.iter().filter_map(|id| self.nodes.get(id))
+    }
+
+    /// One node.
+    pub(crate) fn node(&self, id: NodeId) -> Result<&Node> {
+        self.nodes.get(&id).ok_or_else(|| Error::new(Kind::Internal, format!("node {id} is not among the settings")))
+    }
+
+    /// The bound of lock waits and holds, in milliseconds.
+    pub(crate) fn lock_ms(&self) -> i32 {
+        i32::try_from(self.mesh.lock_bound.as_millis()).unwrap_or(i32::MAX)
+    }
+}
+
+/// Keeps the listener of a node connected, for ever.
+pub(crate) async fn ring_for(hub: Arc<Hub>, id: NodeId) {
+    let Ok(node) = hub.node(id) else { return };
+    let mut backoff = Backoff::new(hub.worker.retry_max);
+    loop {
+        let connected = tokio::time::Instant::now();
+        match listen::listen(&node.endpoint, node.bell.clone(), node.asleep.subscribe()).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(node = node.endpoint.name, %error, "doorbell lost; polling until it is back"),
+        }
+        if connected.elapsed() > hub.worker.retry_max {
+            backoff.reset();
+        }
+        tokio::time::sleep(backoff.wait()).await;
+    }
+}

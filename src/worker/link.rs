@@ -1,0 +1,254 @@
+//! A link: from the outbox of a source into a target, batch by batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::guard::Guard;
+use super::hub::{Hub, Nap, Node};
+use crate::domain::ids::NodeId;
+use crate::error::{Error, Kind, Result};
+use crate::node::admission::{self, Identity, Side};
+use crate::node::apply::{Batch, Bounds, Route};
+use crate::node::cursor::Cursor;
+use crate::node::listen::Doorbell;
+use crate::node::scan::{self, SourceRead};
+use crate::node::store;
+
+/// How often rows that were set aside are tried again.
+const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often at the most the source is told what the target holds.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
+/// A link that has had more to do for so many batches in a row says that it is behind.
+const BATCHES_BEHIND: u32 = 5;
+/// A refusal needs a person: it is not asked for again at once.
+const REFUSED_WAIT: Duration = Duration::from_secs(5);
+
+/// What the target is told about a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Current,
+    Working,
+    Failing,
+    Refused,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Working => "working",
+            Self::Failing => "failing",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One link of this worker.
+pub(crate) struct Link {
+    hub: Arc<Hub>,
+    source: NodeId,
+    target: NodeId,
+    guard: Guard,
+    reported: Option<State>,
+}
+
+/// Where a link stands between two batches.
+struct Position {
+    /// As stored on the target.
+    stored: Cursor,
+    /// As far as was looked: the same, or further where there was nothing.
+    seen: Cursor,
+    /// What the source was told.
+    acknowledged: Option<String>,
+    acknowledged_at: Instant,
+    aside_at: Instant,
+}
+
+impl Link {
+    pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
+        Self { hub, source, target, guard, reported: None }
+    }
+
+    /// Drives the link, for ever.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.hub.worker.retry_max);
+        loop {
+            self.guard.active().await;
+            let Err(error) = self.session(&mut backoff).await else { continue };
+            let (source, target) = (self.name(self.source), self.name(self.target));
+            let refused = error.kind() == Kind::Refused;
+            let state = if refused { State::Refused } else { State::Failing };
+            if self.reported != Some(state) && !matches!(error.kind(), Kind::Transient) {
+                tracing::warn!(source, target, %error, "link stopped; it is tried again");
+            } else {
+                tracing::debug!(source, target, %error, "link stopped; it is tried again");
+            }
+            // A lock that could not be had in time is everyday life on a busy node, not a failure.
+            if error.kind() != Kind::Transient {
+                self.report(state, Some(&error)).await;
+            }
+            let wait = backoff.wait();
+            tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
+        }
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        self.hub.node(id).map_or_else(|_| id.to_string(), |node| node.endpoint.name.clone())
+    }
+
+    /// Tells the target how the link is doing, when that has changed. A target that cannot be told is no further trouble.
+    async fn report(&mut self, state: State, error: Option<&Error>) {
+        if self.reported == Some(state) && error.is_none() {
+            return;
+        }
+        let told: Result<()> = async {
+            let client = self.hub.node(self.target)?.client().await?;
+            store::report_link(&client, self.source, state.name(), error.map(Error::to_string).as_deref()).await
+        }
+        .await;
+        self.reported = told.is_ok().then_some(state);
+    }
+
+    /// Admits the two nodes to one another, then takes batch after batch.
+    async fn session(&mut self, backoff: &mut Backoff) -> Result<()> {
+        let hub = self.hub.clone();
+        let (source, target) = (hub.node(self.source)?, hub.node(self.target)?);
+        let mut position = self.open(source, target).await?;
+        let mut bell = source.bell();
+        let mut nap: Option<Nap> = None;
+        let mut poll = hub.worker.poll_min;
+        let mut full_batches = 0;
+        while self.guard.is_active() {
+            bell.borrow_and_update();
+            let (moved, more) = self.step(source, target, &mut position).await?;
+            backoff.reset();
+            full_batches = if more { full_batches + 1 } else { 0 };
+            if full_batches >= BATCHES_BEHIND || !more {
+                self.report(if more { State::Working } else { State::Current }, None).await;
+            }
+            if moved {
+                nap = None;
+                poll = hub.worker.poll_min;
+            }
+            if !more {
+                nap.get_or_insert_with(|| source.nap());
+                poll = self.rest(&mut bell, poll).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the doorbell or the poll; returns the next poll interval.
+    async fn rest(&self, bell: &mut Doorbell, poll: Duration) -> Duration {
+        tokio::select! {
+            _ = bell.changed() => self.hub.worker.poll_min,
+            () = tokio::time::sleep(poll) => (poll * 2).min(self.hub.worker.poll_max),
+        }
+    }
+
+    async fn open(&self, source: &Node, target: &Node) -> Result<Position> {
+        let (mut of_source, of_target) = (source.client().await?, target.client().await?);
+        let founder = self.founder().await;
+        admission::admit(
+            &Side { endpoint: &source.endpoint, client: &of_source },
+            &Side { endpoint: &target.endpoint, client: &of_target },
+            self.hub.mesh.stride,
+            founder.as_deref(),
+        )
+        .await?;
+        let read = SourceRead::begin(&mut of_source).await?;
+        let snapshot = read.snapshot().await?;
+        Cursor::start(&of_target, self.source, &snapshot).await?;
+        let stored = Cursor::read(&of_target, self.source).await?.ok_or_else(|| {
+            Error::new(Kind::Transient, format!("the cursor for source {} is gone again", self.source))
+        })?;
+        if read.went_back(&stored.from).await? {
+            return Err(Error::refused(
+                format!("{} is behind what {} has already seen of it", source.endpoint, target.endpoint),
+                "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew",
+            ));
+        }
+        let now = Instant::now();
+        Ok(Position { seen: stored.clone(), stored, acknowledged: None, acknowledged_at: now, aside_at: now })
+    }
+
+    /// The incarnation of the node with the lowest number: the id of a new mesh.
+    async fn founder(&self) -> Option<String> {
+        let node = self.hub.nodes().next()?;
+        let client = node.client().await.ok()?;
+        Identity::read(&node.endpoint, &client).await.ok().map(|identity| identity.incarnation)
+    }
+
+    /// One batch. Returns whether anything was applied, and whether there is more.
+    async fn step(&self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
+        let _permit = self.hub.batches.acquire().await;
+        let mut of_source = source.client().await?;
+        let mut of_target = target.client().await?;
+        let bounds = self.bounds();
+        let due = position.aside_at.elapsed() >= ASIDE_INTERVAL;
+        let read = SourceRead::begin(&mut of_source).await?;
+        let (mut keys, mut next) = read.keys(&position.seen, bounds.rows).await?;
+        if keys.is_empty() && due {
+            position.aside_at = Instant::now();
+            keys = store::set_aside_due(&of_target, self.source, ASIDE_INTERVAL.as_secs_f64(), bounds.rows).await?;
+            if !keys.is_empty() {
+                next = position.seen.clone();
+            }
+        }
+        let more = next.to.is_some() || next.copy.is_some();
+        if keys.is_empty() && next.copy == position.stored.copy {
+            read.end().await?;
+            position.seen = next;
+            self.acknowledge(&of_source, position).await?;
+            return Ok((false, more));
+        }
+        let beside = target.client().await?;
+        let route = Route { source: &source.endpoint, bounds };
+        let batch = Batch { keys: &keys, cursor: &position.stored, next: &next };
+        let applied = route.apply(&read, &mut of_target, &beside, batch).await?;
+        read.end().await?;
+        tracing::debug!(
+            source = source.endpoint.name,
+            target = target.endpoint.name,
+            keys = keys.len(),
+            messages = applied.messages,
+            written = applied.written,
+            late = applied.late,
+            aside = applied.aside,
+            "batch applied"
+        );
+        if applied.late > 0 {
+            self.hub.late.notify_one();
+        }
+        position.stored = next.clone();
+        position.seen = next;
+        self.acknowledge(&of_source, position).await?;
+        Ok((true, more))
+    }
+
+    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
+    async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
+        let held = &position.stored.from;
+        if position.stored.copy.is_some()
+            || position.acknowledged.as_ref() == Some(held)
+            || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
+        {
+            return Ok(());
+        }
+        scan::acknowledge(source, self.target, held).await?;
+        position.acknowledged = Some(held.clone());
+        position.acknowledged_at = Instant::now();
+        Ok(())
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            rows: i64::try_from(self.hub.worker.batch_messages).unwrap_or(i64::MAX),
+            chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
+            lock_ms: self.hub.lock_ms(),
+        }
+    }
+}
