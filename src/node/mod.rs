@@ -32,3 +32,9 @@ impl std::fmt::Display for Endpoint {
         write!(f, "node {}", self.name)
     }
 }
+
+impl From<&crate::config::NodeSettings> for Endpoint {
+    fn from(node: &crate::config::NodeSettings) -> Self {
+        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone() }
+    }
+}

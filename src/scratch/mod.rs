@@ -3,11 +3,15 @@
 //!
 //! Nothing here is used by a worker that serves real mail, and nothing here depends on the schema `dbmail_mesh`.
 
+pub mod audit;
 pub mod binaries;
 pub mod catalog;
 pub mod cluster;
+pub mod findings;
 mod keeper;
+pub mod ledger;
 mod place;
+pub mod reader;
 pub mod shared;
 pub mod standin;
 mod user;

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod mesh;
 mod migrate;
+mod scratch_audit;
 mod scratch_cluster;
+mod scratch_reader;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;

@@ -259,3 +259,56 @@ async fn many_sessions_deliver_while_one_purges() {
         or (select count(*) from dbmail_header where physmessage_id = p.id) < 10";
     assert_eq!(number(&session, incomplete).await, 0);
 }
+
+/// What many sessions do to the same two mailboxes, without any mesh, must not fail: else a failure with one would prove
+/// nothing. Deleting mailboxes is left out; see the module's documentation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_do_not_fail_each_other() {
+    let (config, mut session, inbox) = ann("mixed").await;
+    let archive = session.create_mailbox("ann", "Archive").await.unwrap();
+    session.find_or_create_mailbox(INTERNAL_USER, "INBOX").await.unwrap();
+    let sessions: Vec<_> = (0..12)
+        .map(|seed| {
+            let config = config.clone();
+            tokio::spawn(async move {
+                let mut rng = fastrand::Rng::with_seed(seed);
+                let mut session = Session::connect(&config).await?;
+                for _ in 0..40 {
+                    act(&mut session, &mut rng, [inbox, archive]).await?;
+                }
+                Ok::<_, dbmail_mesh::error::Error>(())
+            })
+        })
+        .collect();
+    for done in sessions {
+        done.await.unwrap().unwrap();
+    }
+}
+
+/// One random operation of a session.
+async fn act(
+    session: &mut Session,
+    rng: &mut fastrand::Rng,
+    mailboxes: [MailboxId; 2],
+) -> dbmail_mesh::error::Result<()> {
+    let (here, there) = if rng.bool() { (mailboxes[0], mailboxes[1]) } else { (mailboxes[1], mailboxes[0]) };
+    let uids = session.search_above(here, Uid(0)).await?;
+    let chosen: Vec<Uid> = uids.iter().filter(|_| rng.u8(..4) == 0).map(|message| message.uid).collect();
+    match rng.u8(..9) {
+        0..=2 => drop(session.deliver(here, &Mail::generate(rng, 500)).await?),
+        3 => drop(session.append(here, &Mail::generate(rng, 500).with_flags(Flags::SEEN).with_keywords(&["k"])).await?),
+        4 => {
+            for uid in chosen.iter().take(3) {
+                session.copy_if_there(*uid, there).await?;
+            }
+        }
+        5 => drop(session.store(here, &chosen, &StoreFlags::add(Flags::DELETED).keywords(&["k"])).await?),
+        6 => drop(session.expunge(here).await?),
+        7 => drop(session.select(here).await?),
+        _ => {
+            session.login("ann").await?;
+            session.purge().await?;
+        }
+    }
+    Ok(())
+}

@@ -1,11 +1,12 @@
 //! LMTP delivery, APPEND and COPY.
 
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::flags::StoreFlags;
 use super::mail::{Flags, Mail, hash};
 use super::mailboxes::nothing_returned;
-use super::session::{Parameters, Session};
+use super::session::{Parameters, Session, is_sqlstate};
 use super::sql;
 use crate::domain::ids::{MailboxId, Uid};
 use crate::error::{Error, Kind, Result};
@@ -86,7 +87,7 @@ impl Session {
         let owner = self.owner(to).await?;
         let unique_id = format!("{:032x}", fastrand::u128(..));
         let Some(copy) = self.insert_copy(uid.0, to, &unique_id).await? else { return Ok(None) };
-        self.execute(sql::COPY_KEYWORDS, &[&uid.0, &copy.0]).await?;
+        self.copy_keywords(uid.0, copy).await?;
         // Not a slip: dbmail stamps the message that was copied, with the sequence of the copy's mailbox.
         self.stamp(to, uid.0).await?;
         if let (Some(owner), Some(row)) = (owner, self.query_opt(sql::MESSAGE_SIZE, &[&copy.0]).await?) {
@@ -117,7 +118,7 @@ impl Session {
             let what = format!("staging row {} of physmessage {} vanished", staged.row, staged.physmessage);
             Error::new(Kind::Data, what)
         })?;
-        self.execute(sql::COPY_KEYWORDS, &[&staged.row, &uid.0]).await?;
+        self.copy_keywords(staged.row, uid).await?;
         Ok(uid)
     }
 
@@ -150,6 +151,17 @@ impl Session {
         let uid = Uid(inserted.map(|row| row.get(0)).ok_or_else(|| nothing_returned("dbmail_messages"))?);
         work.commit().await?;
         Ok(Some(uid))
+    }
+
+    /// Keywords for a message that is gone already, as after a DELETE of its mailbox, are dropped; so does dbmail.
+    async fn copy_keywords(&mut self, from: i64, to: Uid) -> Result<()> {
+        match self.execute(sql::COPY_KEYWORDS, &[&from, &to.0]).await {
+            Err(error) if is_sqlstate(&error, &SqlState::FOREIGN_KEY_VIOLATION) => {
+                tracing::debug!(uid = to.0, %error, "keywords dropped");
+                Ok(())
+            }
+            outcome => outcome.map(|_| ()),
+        }
     }
 
     /// Step 6, one transaction: the mailbox's sequence goes up, and the message gets it.

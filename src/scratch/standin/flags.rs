@@ -1,10 +1,8 @@
 //! STORE and EXPUNGE.
 
-use tokio_postgres::error::SqlState;
-
 use super::deliver::flag_parameters;
 use super::mail::Flags;
-use super::session::{Session, is_sqlstate};
+use super::session::Session;
 use super::sql;
 use crate::domain::ids::{MailboxId, Uid};
 use crate::error::Result;
@@ -78,7 +76,7 @@ impl Session {
     /// others, too.
     ///
     /// # Errors
-    /// What PostgreSQL says, except that keywords of a row that is gone are dropped without a word, as dbmail does.
+    /// What PostgreSQL says.
     pub async fn store(&mut self, mailbox: MailboxId, uids: &[Uid], change: &StoreFlags) -> Result<u64> {
         self.execute(sql::BUMP_SEQ, &[&mailbox.0]).await?;
         let seq = self.query_opt(sql::READ_SEQ, &[&mailbox.0]).await?.map(|row| row.get::<_, i64>(0));
@@ -94,17 +92,13 @@ impl Session {
 
     /// One transaction: the flag columns, then the keywords. Returns 1 when there was such a row, else 0.
     pub(super) async fn write_flags(&mut self, uid: Uid, change: &StoreFlags) -> Result<u64> {
-        let written = self.try_write_flags(uid, change).await;
-        match written {
-            Err(error) if is_sqlstate(&error, &SqlState::FOREIGN_KEY_VIOLATION) => Ok(0),
-            outcome => outcome,
-        }
-    }
-
-    async fn try_write_flags(&mut self, uid: Uid, change: &StoreFlags) -> Result<u64> {
         let columns = change.columns();
         let mut work = self.begin().await?;
         let found = work.execute(sql::STORE_FLAGS, &flag_parameters(&uid.0, &columns)).await?;
+        if found == 0 {
+            // Without the message's row lock, keywords of a dead message can fail or deadlock with a purge.
+            return Ok(0);
+        }
         if change.mode == StoreMode::Replace {
             work.execute(sql::DELETE_KEYWORDS, &[&uid.0]).await?;
         }

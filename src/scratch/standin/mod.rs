@@ -1,12 +1,14 @@
 //! A stand-in for dbmail: what its processes write and read, with the same tables, columns, RETURNING and transaction
 //! boundaries, so that triggers and the worker meet here what they meet in production.
 //!
-//! Two things differ from dbmail on purpose. A statement that fails is an error for our caller (dbmail swallows a
-//! failed INSERT and answers OK). And an operation says which rows it really changed, so that a test can tell what was
-//! acknowledged from what happened.
+//! Some things differ from dbmail on purpose:
 //!
-//! Like dbmail's, its sessions can deadlock among themselves in one case: DELETE of a mailbox against an EXPUNGE of the
-//! same one, where the cascade locks messages upwards and EXPUNGE downwards.
+//! - A statement that fails is an error for our caller (dbmail swallows a failed INSERT and answers OK).
+//! - An operation says which rows it really changed, so that a test can tell what was acknowledged from what happened.
+//! - Its sessions do not fail each other where dbmail's might: keywords are written only to a message that was found,
+//!   SELECT and purge lock messages in the order of EXPUNGE, and a purge looks twice. A failure that remains is then not
+//!   dbmail's own, with one exception: DELETE of a mailbox can deadlock with an EXPUNGE or SELECT of the same one,
+//!   because the cascade locks messages upwards and these lock downwards.
 
 mod content;
 mod deliver;

@@ -88,6 +88,16 @@ impl Session {
         Ok(self.query(sql::LIST_MESSAGES, &[&mailbox.0, &uid.0]).await?.iter().map(Listed::read).collect())
     }
 
+    /// Which of these UIDs the mailbox shows.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn shown(&mut self, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let uids: Vec<i64> = uids.iter().map(|uid| uid.0).collect();
+        let rows = self.query(sql::LIST_SHOWN, &[&mailbox.0, &uids]).await?;
+        Ok(rows.iter().map(|row| Uid(row.get(0))).collect())
+    }
+
     /// The message with this UID, `None` when the mailbox shows none.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ statements! {
     LIST_KEYWORDS = "list_keywords",
     LIST_MESSAGES = "list_messages",
     LIST_PARTS = "list_parts",
+    LIST_SHOWN = "list_shown",
     LOCK_UNUSED_HEADERNAMES = "lock_unused_headernames",
     LOCK_UNUSED_HEADERVALUES = "lock_unused_headervalues",
     LOCK_UNUSED_MIMEPARTS = "lock_unused_mimeparts",

@@ -1,0 +1,1 @@
+select count(*), coalesce(max(id), 0) from dbmail_physmessage

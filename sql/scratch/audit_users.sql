@@ -1,0 +1,1 @@
+select userid from dbmail_users order by userid

@@ -1,0 +1,65 @@
+//! `dbmail-mesh run`.
+
+use std::collections::BTreeSet;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::output::Output;
+use super::{Common, OK};
+use crate::config::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::migrate::check_installed;
+use crate::node::Endpoint;
+use crate::worker::{Options, Worker};
+
+/// Replicates, until SIGINT or SIGTERM: drives every link into the named nodes.
+///
+/// A node that cannot be reached is named in the log and tried again for ever; the others go on. Run one worker for all nodes, or
+/// one beside each node; of two workers for the same node one stands by.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only the links into this node; can be given several times [default: all nodes of the settings].
+    #[arg(long = "node", value_name = "NAME")]
+    nodes: Vec<String>,
+}
+
+pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Result<u8> {
+    let settings = common.settings()?;
+    let targets: BTreeSet<_> = settings.select(&args.nodes)?.iter().map(|node| node.id).collect();
+    check(&settings).await?;
+    let stop = |kind, name| {
+        signal(kind).map_err(|error| Error::new(Kind::Internal, format!("cannot wait for {name}: {error}")))
+    };
+    let (mut interrupt, mut terminate) =
+        (stop(SignalKind::interrupt(), "SIGINT")?, stop(SignalKind::terminate(), "SIGTERM")?);
+    let worker = Worker::start(Options {
+        nodes: settings.nodes.iter().map(Endpoint::from).collect(),
+        targets,
+        mesh: settings.mesh,
+        worker: settings.worker,
+    })?;
+    tracing::info!(nodes = settings.nodes.len(), "worker started");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    worker.stop().await;
+    tracing::info!("worker stopped");
+    Ok(OK)
+}
+
+/// Settings that do not fit an installation end the command; a node that cannot be reached, or is not installed yet, does not.
+async fn check(settings: &Settings) -> Result<()> {
+    let checks = settings.nodes.iter().map(|node| check_installed(node, settings.mesh.stride));
+    for (node, checked) in settings.nodes.iter().zip(futures_util::future::join_all(checks).await) {
+        match checked {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                tracing::warn!(node = node.name.as_str(), "dbmail-mesh is not installed on this node; run migrate up");
+            }
+            Err(error) if error.kind() == Kind::Usage => return Err(error),
+            Err(error) => tracing::warn!(node = node.name.as_str(), %error, "the others go on without this node"),
+        }
+    }
+    Ok(())
+}

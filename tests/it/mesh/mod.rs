@@ -1,0 +1,129 @@
+//! A mesh for tests: real databases, installed, and a worker inside the test's process.
+
+pub mod scenario;
+
+use std::time::{Duration, Instant};
+
+use dbmail_mesh::config::{MeshSettings, NodeSettings, WorkerSettings};
+use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
+use dbmail_mesh::migrate::migrate_up;
+use dbmail_mesh::node::Endpoint;
+use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
+use dbmail_mesh::scratch::standin::Session;
+use dbmail_mesh::worker::{Options, Worker};
+
+/// How long anything may take before a test gives up on it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Installed nodes.
+pub struct Mesh {
+    pub nodes: Vec<NodeSettings>,
+    pub mesh: MeshSettings,
+    pub worker: WorkerSettings,
+}
+
+impl Mesh {
+    /// `count` empty nodes a, b, c … with the given stride, in databases of the shared cluster.
+    pub async fn new(prefix: &str, count: i16, stride: i16) -> Self {
+        let mut nodes = Vec::new();
+        for id in 1..=count {
+            let config = fresh_dbmail(prefix).await.unwrap();
+            let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+            nodes.push(NodeSettings::new(&name_of(id), NodeId(id), &url).unwrap());
+        }
+        migrate_up(&nodes, &nodes, Stride(stride)).await.unwrap();
+        Self::of(nodes, stride)
+    }
+
+    /// Nodes that are installed already.
+    pub fn of(nodes: Vec<NodeSettings>, stride: i16) -> Self {
+        let mesh = MeshSettings { settle_after: Duration::from_millis(200), ..MeshSettings::new(Stride(stride)) };
+        Self { nodes, mesh, worker: WorkerSettings::default() }
+    }
+
+    pub fn options(&self, targets: &[i16]) -> Options {
+        Options {
+            nodes: self.nodes.iter().map(Endpoint::from).collect(),
+            targets: targets.iter().copied().map(NodeId).collect(),
+            mesh: self.mesh.clone(),
+            worker: self.worker.clone(),
+        }
+    }
+
+    /// A worker for all links into the named nodes.
+    pub fn work_for(&self, targets: &[i16]) -> Worker {
+        Worker::start(self.options(targets)).unwrap()
+    }
+
+    pub fn work(&self) -> Worker {
+        let all: Vec<i16> = self.nodes.iter().map(|node| node.id.0).collect();
+        self.work_for(&all)
+    }
+
+    pub fn node(&self, id: i16) -> &NodeSettings {
+        self.nodes.iter().find(|node| node.id.0 == id).unwrap()
+    }
+
+    /// A dbmail session on a node.
+    pub async fn dbmail(&self, id: i16) -> Session {
+        Session::connect(&self.node(id).connection).await.unwrap()
+    }
+
+    /// A bare connection to a node.
+    pub async fn psql(&self, id: i16) -> tokio_postgres::Client {
+        dbmail_mesh::scratch::cluster::connect(&self.node(id).connection).await.unwrap()
+    }
+
+    /// What a client sees of a mailbox on a node: its UIDs.
+    pub async fn uids(&self, id: i16, mailbox: MailboxId) -> Vec<i64> {
+        let mut session = self.dbmail(id).await;
+        session.search_above(mailbox, Uid(0)).await.unwrap().iter().map(|listed| listed.uid.0).collect()
+    }
+
+    /// Waits until a mailbox shows these UIDs on a node.
+    pub async fn await_uids(&self, id: i16, mailbox: MailboxId, expected: &[i64]) {
+        let begun = Instant::now();
+        loop {
+            let seen = self.uids(id, mailbox).await;
+            if seen == expected {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "node {id} shows {seen:?}, not {expected:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until all nodes show the same UIDs in a mailbox, `count` of them, and nothing is late anywhere.
+    pub async fn await_equal(&self, mailbox: MailboxId, count: usize) -> Vec<i64> {
+        let begun = Instant::now();
+        loop {
+            let mut seen = Vec::new();
+            for node in &self.nodes {
+                seen.push(self.uids(node.id.0, mailbox).await);
+            }
+            if seen.iter().all(|uids| *uids == seen[0] && uids.len() == count) && self.late().await == 0 {
+                return seen.remove(0);
+            }
+            assert!(begun.elapsed() < DEADLINE, "not equal, or not {count}: {seen:?}; late: {}", self.late().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Messages that wait for a number, on all nodes.
+    pub async fn late(&self) -> i64 {
+        let mut late = 0;
+        for node in &self.nodes {
+            late += self.count(node.id.0, "select count(*) from dbmail_mesh.late").await;
+        }
+        late
+    }
+
+    /// The number that a query returns on a node.
+    pub async fn count(&self, id: i16, sql: &str) -> i64 {
+        self.psql(id).await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+fn name_of(id: i16) -> String {
+    char::from(b'a' + u8::try_from(id - 1).unwrap()).to_string()
+}
