@@ -66,6 +66,15 @@ pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<G
     Ok(Glance { mesh_id: row.get("mesh_id"), high: row.get::<_, Option<i64>>("high").map(Uid) })
 }
 
+/// The highest UID visible in a mailbox above `low`, if there is one.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn top_above(client: &impl GenericClient, mailbox: MailboxId, low: Uid) -> Result<Option<Uid>> {
+    let row = ask::row(client, include_str!("../../sql/node/top_above.sql"), &[&mailbox.0, &low.0]).await?;
+    Ok(row.get::<_, Option<i64>>("top").map(Uid))
+}
+
 /// What the node has of messages, without locks.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
 //! A link: from the outbox of a source into a target, batch by batch.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -77,7 +79,12 @@ impl Link {
         let mut backoff = Backoff::new(self.hub.worker.retry_max);
         loop {
             self.guard.active().await;
-            let Err(error) = self.session(&mut backoff).await else { continue };
+            let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                // A defect must not take a link away for ever without a word.
+                Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
+            };
             let (source, target) = (self.name(self.source), self.name(self.target));
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };

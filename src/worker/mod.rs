@@ -8,6 +8,7 @@ pub mod guard;
 mod hub;
 mod keeper;
 mod link;
+mod pace;
 pub mod settle;
 
 use std::collections::BTreeSet;

@@ -10,12 +10,13 @@
 //!    new UIDs as an ordinary change: what a settlement writes is captured.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Transaction};
 
 use super::hub::{Hub, Node};
+use super::pace::{Pace, Paces};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::{self, NodeView, Plan};
@@ -54,6 +55,7 @@ pub enum Step {
 /// Settles the mailboxes of the nodes that this worker writes to.
 pub struct Settler {
     hub: Arc<Hub>,
+    paces: Mutex<Paces>,
     break_off_at: Option<Step>,
 }
 
@@ -84,7 +86,7 @@ enum Setback {
 
 impl Settler {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, break_off_at: None }
+        Self { hub, paces: Mutex::default(), break_off_at: None }
     }
 
     /// A settler for tests, outside a worker, that breaks off at a step.
@@ -92,7 +94,7 @@ impl Settler {
     /// # Errors
     /// `Internal` when a connection pool cannot be built.
     pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
-        Ok(Self { hub: Arc::new(Hub::new(options)?), break_off_at: step })
+        Ok(Self { hub: Arc::new(Hub::new(options)?), paces: Mutex::default(), break_off_at: step })
     }
 
     /// Settles what is late, for ever.
@@ -218,12 +220,45 @@ impl Settler {
             participants.push(participant);
         }
         participants.sort_by_key(|participant: &Participant<'_>| participant.node.endpoint.id);
-        let candidates = self.currency(&mut participants, &waited).await?;
+        let candidates = if waited.is_empty() {
+            self.paces().forget(mailbox);
+            BTreeSet::new()
+        } else if self.keep_pace(mailbox, &mut participants).await? {
+            self.currency(&mut participants, &waited).await?
+        } else {
+            BTreeSet::new()
+        };
         let mut numbers = Vec::new();
         for participant in &participants {
             numbers.extend(participant::numbers_of(&participant.client, &candidates).await?);
         }
         Ok((participants, Matter { mailbox, candidates, numbers }))
+    }
+
+    fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves out nodes that are too far behind in the mailbox. `false`: one may catch up any moment, so wait.
+    async fn keep_pace(&self, mailbox: MailboxId, participants: &mut Vec<Participant<'_>>) -> Result<bool> {
+        let low = participants.iter().map(|participant| participant.high).min().unwrap_or_default();
+        let mut tops: BTreeMap<NodeId, Uid> = BTreeMap::new();
+        for participant in participants.iter().filter(|participant| participant.high > low) {
+            if let Some(top) = participant::top_above(&participant.client, mailbox, low).await? {
+                tops.insert(participant.node.endpoint.id, top);
+            }
+        }
+        let (now, patience) = (Instant::now(), self.hub.mesh.patience);
+        let mut paces = self.paces();
+        let mut wait = false;
+        participants.retain(|participant| {
+            let id = participant.node.endpoint.id;
+            let top = tops.iter().filter(|(of, _)| **of != id).map(|(_, top)| *top).max().unwrap_or_default();
+            let pace = paces.judge(mailbox, id, participant.high, top, now, patience);
+            wait |= pace == Pace::Behind;
+            pace != Pace::Lost
+        });
+        Ok(!wait)
     }
 
     /// A look at one node without locks; `None` when it has no part in this.

@@ -1,7 +1,7 @@
 //! The integration tests: real PostgreSQL, one binary, a module a subject.
 
 // A test that cannot go on should stop, helpers included.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 mod cli;
 mod mesh;

@@ -37,7 +37,11 @@ impl Mesh {
 
     /// Nodes that are installed already.
     pub fn of(nodes: Vec<NodeSettings>, stride: i16) -> Self {
-        let mesh = MeshSettings { settle_after: Duration::from_millis(200), ..MeshSettings::new(Stride(stride)) };
+        let mesh = MeshSettings {
+            settle_after: Duration::from_millis(200),
+            patience: Duration::from_secs(1),
+            ..MeshSettings::new(Stride(stride))
+        };
         Self { nodes, mesh, worker: WorkerSettings::default() }
     }
 
