@@ -3,6 +3,7 @@
 use dbmail_mesh::scratch::standin::Mail;
 
 use super::Mesh;
+use super::child::WorkerProcess;
 
 /// A COPY shares its content; on the target it is the same content again, also when it arrives in another batch.
 #[tokio::test]
@@ -49,16 +50,18 @@ async fn physmessage_ids_stay_dense() {
 /// 30 MB in one part: the worker holds a chunk of it at a time, and the content arrives to the byte.
 #[tokio::test]
 async fn a_large_message_passes_in_slices() {
-    let (mut mesh, inbox) = Mesh::with_inbox("large", 2, 2).await;
-    mesh.worker.batch_bytes = 1 << 20;
+    let (mesh, inbox) = Mesh::with_inbox("large", 2, 2).await;
     let mut random = fastrand::Rng::with_seed(7);
     let mut mail = Mail::named("large");
     mail.parts = vec![(0..30 << 20).map(|_| random.u8(..)).collect(), b"small".to_vec()];
     let mut session = mesh.dbmail(1).await;
     let uid = session.deliver(inbox, &mail).await.unwrap();
-    let worker = mesh.work();
+    let worker = WorkerProcess::start_with(&mesh, &["--set", "worker.batch_bytes=1MiB"]);
     mesh.await_uids(2, inbox, &[uid.0]).await;
-    worker.stop().await;
+    let peak = worker.peak_memory();
+    println!("peak memory of the worker: {} MiB", peak >> 20);
+    assert!(peak < 24 << 20, "the worker held {} MiB for a chunk of 1 MiB", peak >> 20);
+    worker.kill().await;
     let there = mesh.dbmail(2).await.fetch(inbox, uid).await.unwrap().unwrap();
     assert_eq!(there.digest, mail.digest());
     assert_eq!(mesh.count(2, "select count(*) from dbmail_mesh.incoming_slice").await, 0);

@@ -1,11 +1,13 @@
 //! A mesh for tests: real databases, installed, and a worker inside the test's process.
 
 mod backlog;
+mod child;
 mod content;
 mod doorbell;
 mod order;
 mod scenario;
 mod torn;
+mod traffic;
 
 use std::time::{Duration, Instant};
 
