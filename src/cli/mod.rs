@@ -3,6 +3,7 @@
 mod config;
 mod migrate;
 mod output;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ struct Cli {
 enum Command {
     Config(config::Args),
     Migrate(migrate::Args),
+    Status(status::Args),
 }
 
 /// What every subcommand understands.
@@ -109,6 +111,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         match cli.command {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
+            Command::Status(args) => status::run(args, &cli.common, output).await,
         }
     })
 }

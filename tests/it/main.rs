@@ -9,3 +9,5 @@ mod scratch_cluster;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;
+mod sql_files;
+mod status;
