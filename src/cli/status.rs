@@ -11,7 +11,7 @@ use crate::config::{NodeSettings, Settings, duration};
 use crate::error::Result;
 use crate::migrate::MigrationSet;
 use crate::node::Endpoint;
-use crate::node::status::check::{Bounds, Problem, problems};
+use crate::node::status::check::{Bounds, Problem, one_line, problems};
 use crate::node::status::{Asked, LinkStatus, NodeStatus, Status, read};
 
 /// The exit code where no database answered.
@@ -84,7 +84,7 @@ fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
     output.table(headings, status.nodes.iter().map(|node| node_row(node, status)).collect())?;
     for node in &status.nodes {
         if let Some(error) = &node.error {
-            output.print(&format!("{} ({}): {error}", node.name, node.address))?;
+            output.print(&format!("{} ({}): {}", node.name, node.address, one_line(error)))?;
         }
     }
     let mut meshes: Vec<&str> = status.nodes.iter().filter_map(|node| node.mesh_id.as_deref()).collect();
@@ -145,9 +145,16 @@ fn print_links(status: &Status, output: &mut Output) -> Result<()> {
     output.table(["LINK", "STATE", "SINCE", "LAG", "APPLIED", "ASIDE", "FIRST COPY"], rows)?;
     for link in &status.links {
         if let Some(error) = &link.last_error {
-            output.print(&format!("{}, {} ago: {error}", name(link), age(now(link), link.last_error_at)))?;
+            output.print(&format!(
+                "{}, {} ago: {}",
+                name(link),
+                age(now(link), link.last_error_at),
+                one_line(error)
+            ))?;
         }
-        if let Some(error) = &link.lag_error {
+        if let Some(error) = &link.lag_error
+            && !status.tells_of(&link.source)
+        {
             output.print(&format!("{}: the lag is not known: {error}", name(link)))?;
         }
     }

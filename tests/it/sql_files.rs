@@ -44,7 +44,13 @@ fn bare(sql: &str) -> String {
                 rest = &rest[at + 1..];
                 continue;
             }
-            quote => (at + 1, quote),
+            quote => {
+                // The E of a literal with escapes is part of the literal.
+                if quote == "'" && bare.ends_with('E') {
+                    bare.pop();
+                }
+                (at + 1, quote)
+            }
         };
         let length = rest[from..].find(end).unwrap_or_else(|| panic!("an open {end:?} in: {sql}"));
         rest = &rest[from + length + 1..];
@@ -55,6 +61,7 @@ fn bare(sql: &str) -> String {
 #[test]
 fn comments_and_literals_are_no_sql() {
     assert_eq!(bare("-- A; b\nselect 'X;' - \"Y\", $1\n"), "select  - , $1\n");
+    assert_eq!(bare("select E'\\x1f', e\n"), "select , e\n");
     assert_eq!(bare("select 'it''s', 'A', a->>'B'\n"), "select , , a->>\n");
 }
 

@@ -81,6 +81,11 @@ pub fn problems(status: &Status, bounds: Bounds) -> Vec<Problem> {
     problems
 }
 
+/// `text` in one line: an error of PostgreSQL's may have several.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Gathers the problems of one node or one link.
 struct Gathering<'a> {
     node: &'a str,
@@ -98,8 +103,7 @@ impl<'a> Gathering<'a> {
             None => format!("node {}", self.node),
             Some(source) => format!("link {source} -> {}", self.node),
         };
-        // An error of PostgreSQL's may have several lines; a reason has one.
-        let text = format!("{place}: {what}").split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&format!("{place}: {what}"));
         self.found.push(Problem { code, node: self.node.to_owned(), source: self.source.map(str::to_owned), text });
     }
 }
@@ -156,14 +160,14 @@ fn waiting(node: &NodeStatus, bounds: Bounds, gathering: &mut Gathering<'_>) {
         gathering.add(
             Code::LateWaiting,
             format!(
-                "{count} late messages wait for a new UID, the first for {seconds:.0} s (see dbmail_mesh.late_messages)"
+                "late messages that wait for a new UID: {count}, the first for {seconds:.0} s (see dbmail_mesh.late_messages)"
             ),
         );
     }
     if let Some(count) = node.set_aside_rows.filter(|count| *count > 0) {
         gathering.add(
             Code::RowsSetAside,
-            format!("{count} rows could not be joined and are tried again (see dbmail_mesh.set_aside)"),
+            format!("rows that could not be joined, and are tried again: {count} (see dbmail_mesh.set_aside)"),
         );
     }
 }
@@ -202,13 +206,11 @@ fn of_link(link: &LinkStatus, status: &Status, bounds: Bounds, is_mesh: bool) ->
     {
         gathering.add(
             Code::Lag,
-            format!("{messages} changes wait, the first for {seconds:.0} s (is dbmail-mesh run at work?)"),
+            format!("changes that wait: {messages}, the first for {seconds:.0} s (is dbmail-mesh run at work?)"),
         );
     }
-    // A source that is shown itself has its own line.
-    let told = |node: &NodeStatus| node.name == link.source && !node.is_known();
     if let Some(error) = &link.lag_error
-        && !status.nodes.iter().any(told)
+        && !status.tells_of(&link.source)
     {
         gathering.add(Code::LagUnknown, format!("the lag is not known: {error}"));
     }

@@ -42,6 +42,13 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
 }
 
+impl Status {
+    /// Whether `node` is shown itself with what keeps it from answering, so that its links need not repeat it.
+    pub fn tells_of(&self, node: &str) -> bool {
+        self.nodes.iter().any(|other| other.name == node && !other.is_known())
+    }
+}
+
 /// One node. Everything behind `error` is `None` when it is not known.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NodeStatus {

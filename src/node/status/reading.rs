@@ -10,7 +10,6 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_LAST, percent};
-use crate::config::show_duration;
 use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::connect::checkout;
@@ -75,6 +74,8 @@ async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: 
     };
     answer.status.reachable = true;
     if let Err(error) = within(ANSWER_MAX, fill(&mut answer, &session.1, sources, schema_version_expected)).await {
+        let refused = error.kind() == Kind::Refused;
+        let error = if refused { error.remedy("connect as the role that ran dbmail-mesh migrate up") } else { error };
         answer.status.error = Some(plain(asked, &error));
     }
     answer.session = answer.status.is_known().then_some(session);
@@ -88,7 +89,7 @@ fn plain(asked: &Asked, error: &Error) -> String {
 
 async fn within<T>(bound: Duration, asking: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(bound, asking).await.unwrap_or_else(|_| {
-        Err(Error::new(Kind::Unreachable, format!("no answer within {}", show_duration(bound)))
+        Err(Error::new(Kind::Unreachable, format!("no answer within {} s", bound.as_secs()))
             .remedy("look at the load, the locks and the network there"))
     })
 }
