@@ -4,6 +4,7 @@ mod config;
 mod migrate;
 mod output;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ enum Command {
     Config(config::Args),
     Migrate(migrate::Args),
     Run(run::Args),
+    Status(status::Args),
 }
 
 /// What every subcommand understands.
@@ -112,6 +114,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
+            Command::Status(args) => status::run(args, &cli.common, output).await,
         }
     })
 }
