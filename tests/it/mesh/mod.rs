@@ -1,5 +1,6 @@
 //! A mesh for tests: real databases, installed, and a worker inside the test's process.
 
+mod admission;
 mod backlog;
 mod child;
 mod content;
@@ -8,6 +9,7 @@ mod order;
 mod scenario;
 mod torn;
 mod traffic;
+mod untouched;
 
 use std::time::{Duration, Instant};
 
