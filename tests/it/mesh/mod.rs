@@ -5,6 +5,7 @@ mod backlog;
 mod child;
 mod content;
 mod doorbell;
+mod install;
 mod order;
 mod scenario;
 mod torn;
