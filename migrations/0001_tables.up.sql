@@ -54,7 +54,7 @@ comment on column dbmail_mesh.local_node.node_id is 'Number of this node in the 
 comment on column dbmail_mesh.local_node.node_name is 'Name of this node in the settings file.';
 comment on column dbmail_mesh.local_node.stride is 'The most nodes that the mesh may ever have; cannot change.';
 comment on column dbmail_mesh.local_node.incarnation is 'Drawn at install. Peers know this database by it.';
-comment on column dbmail_mesh.local_node.system_identifier is 'pg_control_system() of the cluster at install.';
+comment on column dbmail_mesh.local_node.system_identifier is 'pg_control_system() of the cluster at install. Another one means that the database was restored or moved elsewhere.';
 comment on column dbmail_mesh.local_node.mesh_id is 'The mesh that this node was admitted to; null before that.';
 comment on column dbmail_mesh.local_node.adopted_uid is 'Highest UID of the mail that was here at install; 0 when there was none.';
 comment on column dbmail_mesh.local_node.uid_floor is 'Every UID that this node handed out since install is above this.';
@@ -192,26 +192,27 @@ comment on column dbmail_mesh.content.physmessage_id is 'dbmail_physmessage.id h
 create index content_by_physmessage on dbmail_mesh.content (physmessage_id);
 
 create table dbmail_mesh.outbox (
-  id bigint generated always as identity (cache 1),
+  id bigint generated always as identity (cache 1) primary key,
   txid xid8 not null default pg_current_xact_id(),
   kind "char" not null,
   key bigint not null,
+  origin smallint,
   at timestamptz not null default clock_timestamp(),
   constraint outbox_kind_is_known check (kind in ('u', 'b', 'm'))
 );
 comment on table dbmail_mesh.outbox is 'What changed here since the peers last looked: keys, no payload. Purged once every peer has it.';
-comment on column dbmail_mesh.outbox.id is 'Order within what one transaction wrote to one row; not commit order.';
+comment on column dbmail_mesh.outbox.id is 'Within a mailbox, new messages have it in the order of their UIDs; it is no commit order.';
 comment on column dbmail_mesh.outbox.txid is 'The transaction that wrote it; readers find what is new by snapshot difference.';
 comment on column dbmail_mesh.outbox.kind is 'u: dbmail_users.user_idnr, b: dbmail_mailboxes.mailbox_idnr, m: dbmail_messages.message_idnr.';
 comment on column dbmail_mesh.outbox.key is 'The key of the row that changed.';
+comment on column dbmail_mesh.outbox.origin is 'Null: it happened here. Else the node that it came from: its peers get it from there.';
 comment on column dbmail_mesh.outbox.at is 'When it was written (not when it was committed).';
-create index outbox_by_txid on dbmail_mesh.outbox (txid, id);
+create index outbox_by_txid on dbmail_mesh.outbox (txid);
 
 create table dbmail_mesh.cursor (
   source_id smallint primary key,
   from_snapshot pg_snapshot not null,
   to_snapshot pg_snapshot,
-  last_txid xid8 not null default '0',
   last_id bigint not null default 0,
   copy_stage "char",
   copy_position bigint not null default 0,
@@ -224,7 +225,6 @@ comment on table dbmail_mesh.cursor is 'How far this node has taken over what ea
 comment on column dbmail_mesh.cursor.source_id is 'The source node.';
 comment on column dbmail_mesh.cursor.from_snapshot is 'All changes of the source that this snapshot sees are applied here.';
 comment on column dbmail_mesh.cursor.to_snapshot is 'The snapshot being worked through, when it did not fit one batch.';
-comment on column dbmail_mesh.cursor.last_txid is 'Within that snapshot: the transaction of the last outbox row that is applied.';
 comment on column dbmail_mesh.cursor.last_id is 'Within that snapshot: the id of the last outbox row that is applied.';
 comment on column dbmail_mesh.cursor.copy_stage is 'First copy: what is being copied (u users, b mailboxes, m messages, t tombstones); null when it is done.';
 comment on column dbmail_mesh.cursor.copy_position is 'First copy: the last key that is applied.';

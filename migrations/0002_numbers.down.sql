@@ -16,19 +16,20 @@ begin
     (select max(high) from dbmail_mesh.line), (select max(uid) from dbmail_mesh.reservation),
     (select max(uid) from dbmail_mesh.number), 0) into used;
   execute format('alter sequence public.dbmail_message_idnr_seq increment by 1 restart with %s', used + 1);
-  -- A late message is shown under a plain new number of this node.
+  -- A late message is shown under a plain new number of this node; in its owner's INBOX where its mailbox is gone.
   with due as (
-    select row_idnr, mailbox_idnr, status from dbmail_mesh.late
-    where row_idnr >= 8589934592 and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = late.mailbox_idnr)
-    order by uid
+    select l.row_idnr, coalesce(m.mailbox_idnr, dbmail_mesh.stand_in_for(l.mailbox_idnr)) as mailbox_idnr, l.status
+    from dbmail_mesh.late l left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
+    where l.row_idnr >= 8589934592
+    order by l.uid
+  ), bumped as (
+    update public.dbmail_mailboxes m set seq = m.seq + 1
+    where m.mailbox_idnr in (select due.mailbox_idnr from due) returning m.mailbox_idnr, m.seq
   )
   update public.dbmail_messages g
-  set message_idnr = nextval('public.dbmail_message_idnr_seq'), mailbox_idnr = due.mailbox_idnr, status = due.status
-  from due where g.message_idnr = due.row_idnr;
-  update public.dbmail_mailboxes set seq = seq + 1
-  where mailbox_idnr in (select mailbox_idnr from dbmail_mesh.late where row_idnr >= 8589934592);
-  -- What is left above 2^33 is dbmail's own staging.
-  update public.dbmail_messages set message_idnr = nextval('public.dbmail_message_idnr_seq') where message_idnr >= 8589934592;
+  set message_idnr = nextval('public.dbmail_message_idnr_seq'), mailbox_idnr = due.mailbox_idnr, status = due.status, seq = b.seq
+  from due join bumped b on b.mailbox_idnr = due.mailbox_idnr where g.message_idnr = due.row_idnr;
+  -- What is left above 2^33 is dbmail's own staging: deliveries that are under way. They find their rows, and remove them.
   select greatest((select max(mailbox_idnr) from public.dbmail_mailboxes), (select max(mailbox_idnr) from dbmail_mesh.line),
     (select case when is_called then last_value else last_value - 1 end from public.dbmail_mailbox_idnr_seq), 0) into used;
   execute format('alter sequence public.dbmail_mailbox_idnr_seq increment by 1 restart with %s', used + 1);

@@ -40,19 +40,43 @@ end
 $$;
 comment on function dbmail_mesh.capture_message is 'Notes a new message.';
 
-create function dbmail_mesh.capture_death() returns trigger
+create function dbmail_mesh.capture_expunge() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into dbmail_mesh.tombstone (birth_uid, uid, mailbox_idnr)
   values (dbmail_mesh.birth_of(old.message_idnr), old.message_idnr, old.mailbox_idnr)
   on conflict do nothing;
+  -- It needs no new number any more.
+  delete from dbmail_mesh.late l where l.row_idnr = old.message_idnr;
   insert into dbmail_mesh.outbox (kind, key) values ('m', old.message_idnr);
   perform dbmail_mesh.ring();
   return null;
 end
 $$;
-comment on function dbmail_mesh.capture_death is 'Notes that a visible message was expunged or deleted, for ever.';
+comment on function dbmail_mesh.capture_expunge is 'Notes that a visible message was expunged, for ever.';
+
+-- A whole folder may go at once: one statement for all of its messages.
+create function dbmail_mesh.capture_deletes() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into dbmail_mesh.tombstone (birth_uid, uid, mailbox_idnr)
+  select dbmail_mesh.birth_of(g.message_idnr), g.message_idnr, g.mailbox_idnr
+  from gone g where g.status < 2 and g.message_idnr < 8589934592
+  order by 1
+  on conflict do nothing;
+  if not found then
+    return null;
+  end if;
+  delete from dbmail_mesh.late l using gone g where l.row_idnr = g.message_idnr and g.message_idnr < 8589934592;
+  insert into dbmail_mesh.outbox (kind, key)
+  select 'm', g.message_idnr from gone g where g.status < 2 and g.message_idnr < 8589934592;
+  perform dbmail_mesh.ring();
+  return null;
+end
+$$;
+comment on function dbmail_mesh.capture_deletes is 'Notes visible messages that were deleted, with their mailbox or by themselves: they are dead for ever.';
 
 create function dbmail_mesh.capture_mailbox() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -90,14 +114,14 @@ comment on trigger _900_dbmail_mesh_new on public.dbmail_messages is 'Notes a ne
 create trigger _900_dbmail_mesh_expunged after update of status on public.dbmail_messages
   for each row when (old.status < 2 and new.status >= 2 and old.message_idnr < 8589934592
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
-  execute function dbmail_mesh.capture_death();
+  execute function dbmail_mesh.capture_expunge();
 comment on trigger _900_dbmail_mesh_expunged on public.dbmail_messages is 'Notes an expunge for the peers.';
 
 create trigger _900_dbmail_mesh_deleted after delete on public.dbmail_messages
-  for each row when (old.status < 2 and old.message_idnr < 8589934592
-                     and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
-  execute function dbmail_mesh.capture_death();
-comment on trigger _900_dbmail_mesh_deleted on public.dbmail_messages is 'Notes the deletion of a visible message (with its mailbox, say) for the peers.';
+  referencing old table as gone
+  for each statement when (current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  execute function dbmail_mesh.capture_deletes();
+comment on trigger _900_dbmail_mesh_deleted on public.dbmail_messages is 'Notes the deletion of visible messages (with their mailbox, say) for the peers.';
 
 create trigger _900_dbmail_mesh_new after insert on public.dbmail_mailboxes
   for each row execute function dbmail_mesh.capture_mailbox();

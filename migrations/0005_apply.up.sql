@@ -4,15 +4,15 @@
 -- line rows, mailboxes (seq), messages, keywords; each ascending; curmail_size last. One call looks, one call writes, so that
 -- statement_timeout and idle_in_transaction_session_timeout bound the whole time that a delivery may have to wait for.
 
-create function dbmail_mesh.guard(bound_ms integer) returns void
+create function dbmail_mesh.guard(wait_ms integer, hold_ms integer) returns void
 language sql set search_path = pg_catalog, pg_temp
 as $$
   select set_config('dbmail_mesh.applying', 'on', true),
-         set_config('lock_timeout', bound_ms || 'ms', true),
-         set_config('statement_timeout', bound_ms || 'ms', true),
-         set_config('idle_in_transaction_session_timeout', bound_ms || 'ms', true)
+         set_config('lock_timeout', wait_ms || 'ms', true),
+         set_config('statement_timeout', hold_ms || 'ms', true),
+         set_config('idle_in_transaction_session_timeout', hold_ms || 'ms', true)
 $$;
-comment on function dbmail_mesh.guard is 'Begins the part of a transaction that holds locks: this server lets go by itself after the bound.';
+comment on function dbmail_mesh.guard is 'Begins the part of a transaction that holds locks: this server gives up a lock that it does not get in time, and lets go of what it holds, by itself.';
 
 create function dbmail_mesh.staging_mailbox() returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -45,7 +45,9 @@ as $$
   from unnest(births) b(birth_uid)
   left join dbmail_mesh.tombstone t on t.birth_uid = b.birth_uid
   left join dbmail_mesh.late l on l.birth_uid = b.birth_uid
-  left join lateral (select max(n.uid) as uid from dbmail_mesh.number n where n.birth_uid = b.birth_uid) n on true
+  -- The highest number under which it is here.
+  left join lateral (select n.uid from dbmail_mesh.number n join public.dbmail_messages r on r.message_idnr = n.uid
+                     where n.birth_uid = b.birth_uid order by n.uid desc limit 1) n on true
   left join public.dbmail_messages g on g.message_idnr = coalesce(l.row_idnr, n.uid, b.birth_uid)
   where t.birth_uid is not null or g.message_idnr is not null
 $$;
@@ -101,11 +103,19 @@ begin
   perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (touched) order by m.mailbox_idnr for no key update;
   update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = any (touched);
 
+  -- Ascending, as everywhere; a number belongs to one message for ever.
   insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at)
   select e.uid, e.birth, e.decided_by, e.decided_at
   from jsonb_to_recordset(plan -> 'numbers') as e(uid bigint, birth bigint, decided_by smallint, decided_at timestamptz)
   order by e.uid
   on conflict do nothing;
+  if exists (select from (select birth, uid from jsonb_to_recordset(plan -> 'take') as e(birth bigint, uid bigint)
+                          union all select birth, uid from jsonb_to_recordset(plan -> 'move') as e(birth bigint, uid bigint)) e
+             where e.uid <> e.birth
+               and not exists (select from dbmail_mesh.number n where n.uid = e.uid and n.birth_uid = e.birth)) then
+    raise exception 'a message was to get a number of which nothing is known'
+      using hint = 'Nothing was written. This is a defect of dbmail-mesh: please report it.';
+  end if;
 
   died := dbmail_mesh.write_kills(plan -> 'kill');
   shown := dbmail_mesh.write_moves(plan -> 'move') || dbmail_mesh.write_takes(plan -> 'take');
@@ -123,10 +133,14 @@ begin
         group by e.mailbox) e
   where l.mailbox_idnr = e.mailbox and l.high < e.high;
 
-  -- What a settlement writes is a change like any other: a peer that was not part of it learns of it from here.
-  if (plan ->> 'capture')::boolean then
-    insert into dbmail_mesh.outbox (kind, key)
-    select 'm', e.uid from jsonb_to_recordset(plan -> 'move') as e(uid bigint) order by e.uid;
+  -- What a settlement writes is a change like any other (origin null): a peer that was not part of it learns of it from here. What
+  -- came over a link is noted too, with its origin: sweep_overtaking() has to see when it became visible.
+  insert into dbmail_mesh.outbox (kind, key, origin)
+  select 'm', e.uid, (plan ->> 'origin')::smallint
+  from (select uid from jsonb_to_recordset(plan -> 'move') as e(uid bigint)
+        union all select uid from jsonb_to_recordset(plan -> 'take') as e(uid bigint)) e
+  order by e.uid;
+  if plan ->> 'origin' is null then
     perform dbmail_mesh.ring();
   end if;
 
@@ -144,14 +158,15 @@ begin
   if jsonb_array_length(kills) = 0 then
     return '{}';
   end if;
+  -- The rows before their tombstones, as an EXPUNGE does.
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(kills) as e(row_idnr bigint))
+  order by g.message_idnr for no key update;
   insert into dbmail_mesh.tombstone (birth_uid, uid, mailbox_idnr)
   select e.birth, e.uid, e.mailbox
   from jsonb_to_recordset(kills) as e(birth bigint, uid bigint, mailbox bigint)
   order by e.birth
   on conflict do nothing;
-  perform from public.dbmail_messages g
-  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(kills) as e(row_idnr bigint))
-  order by g.message_idnr for no key update;
   with died as (
     update public.dbmail_messages g set status = 2, seq = m.seq
     from jsonb_to_recordset(kills) as e(row_idnr bigint), public.dbmail_mailboxes m
@@ -316,35 +331,33 @@ end
 $$;
 comment on function dbmail_mesh.keep_up is 'Moves this node''s sequences towards ids that came from elsewhere: UIDs stay in the order of time, and a new mailbox never gets a lower UIDVALIDITY than an old one of its name.';
 
-create function dbmail_mesh.sweep_overtaking() returns bigint
+create function dbmail_mesh.sweep_overtaking(mailbox bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  marker record;
-  queued bigint := 0;
-  found_here bigint;
+  queued bigint;
 begin
-  -- Only markers whose contemporaries have all ended: nobody whom they overtook can appear any more.
-  for marker in
-    select o.uid, o.mailbox_idnr, o.seen from dbmail_mesh.overtaking o
-    where pg_snapshot_xmax(o.seen) <= pg_snapshot_xmin(pg_current_snapshot()) order by o.mailbox_idnr, o.uid limit 1000
-  loop
-    perform from dbmail_mesh.line l where l.mailbox_idnr = marker.mailbox_idnr for no key update;
-    insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
-    select distinct dbmail_mesh.birth_of(g.message_idnr), g.mailbox_idnr, g.message_idnr, g.message_idnr
-    from dbmail_mesh.outbox x join public.dbmail_messages g on g.message_idnr = x.key
-    where x.txid >= pg_snapshot_xmin(marker.seen) and not pg_visible_in_snapshot(x.txid, marker.seen)
-      and x.kind = 'm' and x.key <= marker.uid and g.mailbox_idnr = marker.mailbox_idnr and g.status < 2
-    on conflict do nothing;
-    get diagnostics found_here = row_count;
-    queued := queued + found_here;
-    update dbmail_mesh.line l set high = greatest(l.high, marker.uid) where l.mailbox_idnr = marker.mailbox_idnr;
-    delete from dbmail_mesh.overtaking o where o.uid = marker.uid;
-  end loop;
+  -- Whoever held the line when a mark was left has ended once we hold it; whoever takes it after us sees the mark. Others that went
+  -- without the lock have marks of their own.
+  perform from dbmail_mesh.line l where l.mailbox_idnr = mailbox for no key update;
+  insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
+  select distinct on (1) dbmail_mesh.birth_of(g.message_idnr), g.mailbox_idnr, g.message_idnr, g.message_idnr
+  from dbmail_mesh.overtaking o
+  join dbmail_mesh.outbox x on x.txid >= pg_snapshot_xmin(o.seen) and not pg_visible_in_snapshot(x.txid, o.seen)
+    and x.kind = 'm' and x.key <= o.uid
+  join public.dbmail_messages g on g.message_idnr = x.key and g.mailbox_idnr = mailbox and g.status < 2
+  where o.mailbox_idnr = mailbox
+  order by 1
+  on conflict do nothing;
+  get diagnostics queued = row_count;
+  with swept as (
+    delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox returning o.uid
+  )
+  update dbmail_mesh.line l set high = greatest(l.high, (select max(swept.uid) from swept)) where l.mailbox_idnr = mailbox;
   return queued;
 end
 $$;
-comment on function dbmail_mesh.sweep_overtaking is 'Queues for renumbering what was overtaken while a line was locked for too long; returns how many.';
+comment on function dbmail_mesh.sweep_overtaking is 'Queues for renumbering what was overtaken in a mailbox while its line was locked for too long; returns how many.';
 
 create function dbmail_mesh.purge_outbox(keep interval) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -377,19 +390,35 @@ comment on function dbmail_mesh.purge_outbox is 'Removes what every peer holds d
 
 create function dbmail_mesh.find_content(origin_nodes smallint[], origin_ids bigint[])
 returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
-language sql security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select k.origin_node, k.origin_id, g.physmessage_id
   from unnest(origin_nodes, origin_ids) k(origin_node, origin_id)
-  left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
   cross join dbmail_mesh.local_node n
+  left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
   cross join lateral (
     select g.physmessage_id from public.dbmail_messages g
-    where g.physmessage_id = case when k.origin_node = n.node_id then k.origin_id else c.physmessage_id end
-    order by g.message_idnr limit 1 for key share
+    where g.physmessage_id = coalesce(c.physmessage_id, case when k.origin_node = n.node_id then k.origin_id end)
+    limit 1
   ) g
 $$;
-comment on function dbmail_mesh.find_content is 'The local physmessages of contents that this node has; locks what keeps them alive.';
+comment on function dbmail_mesh.find_content is 'The local physmessages of contents that this node has. Takes no lock: see keep_content.';
+
+-- Not while content is being shipped: a DELETE of a mailbox, and with it every delivery into it, would wait for a slow source.
+create function dbmail_mesh.keep_content(physmessages bigint[]) returns setof bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select g.physmessage_id
+    from unnest(physmessages) p(id)
+    cross join lateral (
+      select g.physmessage_id from public.dbmail_messages g where g.physmessage_id = p.id
+      order by g.message_idnr limit 1 for key share
+    ) g;
+end
+$$;
+comment on function dbmail_mesh.keep_content is 'Locks what keeps shared contents alive until commit; returns those that are still alive.';
 
 create function dbmail_mesh.store_physmessages(origin_nodes smallint[], origin_ids bigint[], messagesizes bigint[],
   rfcsizes bigint[], internal_dates text[])
@@ -403,11 +432,14 @@ as $$
   ), stored as (
     insert into public.dbmail_physmessage (id, messagesize, rfcsize, internal_date)
     select n.id, n.messagesize, n.rfcsize, n.internal_date::timestamp from numbered n order by n.id
+  ), noted as (
+    -- Another link may have brought the same content meanwhile: the one that is in use stays.
+    insert into dbmail_mesh.content as c (origin_node, origin_id, physmessage_id)
+    select n.origin_node, n.origin_id, n.id from numbered n order by n.origin_node, n.origin_id
+    on conflict on constraint content_pkey do update set physmessage_id = excluded.physmessage_id
+    where not exists (select from public.dbmail_messages g where g.physmessage_id = c.physmessage_id)
   )
-  insert into dbmail_mesh.content as c (origin_node, origin_id, physmessage_id)
-  select n.origin_node, n.origin_id, n.id from numbered n order by n.origin_node, n.origin_id
-  on conflict on constraint content_pkey do update set physmessage_id = excluded.physmessage_id
-  returning c.origin_node, c.origin_id, c.physmessage_id
+  select n.origin_node, n.origin_id, n.id from numbered n
 $$;
 comment on function dbmail_mesh.store_physmessages is 'Makes physmessages for contents of other nodes, under this node''s own next ids.';
 
@@ -452,6 +484,22 @@ end
 $$;
 comment on function dbmail_mesh.store_sliced_part is 'Stores a MIME part that came in slices.';
 
+-- dbmail-util may remove a name that was made a moment ago and that nothing refers to yet: then say so, and drop no header.
+create function dbmail_mesh.headername(name text) returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_id bigint;
+begin
+  select n.id into found_id from public.dbmail_headername n where lower(n.headername) = lower(name);
+  if found_id is null then
+    raise exception 'header name % is not here any more', quote_literal(name) using errcode = 'serialization_failure';
+  end if;
+  return found_id;
+end
+$$;
+comment on function dbmail_mesh.headername is 'The id of a header name. Fails, to be tried again, when it has just been removed.';
+
 create function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],
   sortfields text[], datefields text[])
 returns void
@@ -461,7 +509,7 @@ as $$
     select i.physmessage_id, n.id as headername_id, i.hash, i.value, i.sortfield, i.datefield
     from unnest(physmessages, names, hashes, header_values, sortfields, datefields)
       i(physmessage_id, name, hash, value, sortfield, datefield)
-    join public.dbmail_headername n on lower(n.headername) = lower(i.name)
+    join (select d.name, dbmail_mesh.headername(d.name) as id from (select distinct unnest(names)) d(name)) n on n.name = i.name
   ), val as materialized (
     select v.*, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_headervalue_id_seq')) as id
     from (select distinct i.hash, i.value, i.sortfield, i.datefield from incoming i) v

@@ -88,4 +88,7 @@ comment on column dbmail_mesh.link_progress.last_error is 'Its last error.';
 comment on column dbmail_mesh.link_progress.last_error_at is 'When.';
 comment on column dbmail_mesh.link_progress.set_aside is 'Rows that could not be joined yet.';
 
+-- The functions write as their owner. dbmail's role needs none of them: triggers run whoever fires them.
+revoke execute on all functions in schema dbmail_mesh from public;
+
 insert into dbmail_mesh.migration (version, name) values (6, 'views');

@@ -14,6 +14,6 @@ left join lateral (
 ) c on true
 where g.message_idnr <= $1 and g.status < 2 and u.userid <> '__@!internal_delivery_user!@__'
   and not exists (select from dbmail_mesh.number n where n.uid = g.message_idnr)
-  and g.message_idnr <> all ($2::bigint[])
+  and not exists (select from unnest($2::bigint[]) x(uid) where x.uid = g.message_idnr)
 group by u.userid, m.mailbox_idnr, m.name
 order by m.mailbox_idnr

@@ -1,6 +1,6 @@
 -- The links into this node as far as it knows them itself, begun or not. $1 the sources.
-select i.source_id, c.from_snapshot::text as from_snapshot, c.to_snapshot::text as to_snapshot, c.last_txid::text as last_txid,
-       c.last_id, c.moved_at as applied_at,
+select i.source_id, c.from_snapshot::text as from_snapshot, c.to_snapshot::text as to_snapshot, c.last_id,
+       c.moved_at as applied_at,
        case c.copy_stage when 'u' then 'users' when 'b' then 'mailboxes' when 'm' then 'messages' when 't' then 'tombstones' end
          as copy_stage,
        case when c.copy_stage is not null then c.copy_position end as copy_position,

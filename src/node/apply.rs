@@ -16,16 +16,17 @@ use super::store::{self, Aside};
 use super::{Endpoint, ask};
 use crate::domain::ids::{BirthUid, MailboxId};
 use crate::domain::rule;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Marks a transaction as the worker's own and bounds its lock waits.
 const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 
+/// While content is written, only dbmail-util can be in the way: step back soon, so that its deadlock check never finds us.
+const CONTENT_LOCK_MS: i32 = 20;
+
 /// Bounds of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The most keys of a batch.
-    pub rows: i64,
     /// The most bytes of part data in memory at once.
     pub chunk_bytes: usize,
     /// How long the target may wait for, and hold, each of the locks that dbmail may want: milliseconds.
@@ -54,6 +55,7 @@ pub struct Route<'a> {
 }
 
 /// A batch: what to join, and how the cursor moves with it.
+#[derive(Clone, Copy)]
 pub struct Batch<'a> {
     /// The keys.
     pub keys: &'a Keys,
@@ -79,14 +81,32 @@ impl Route<'_> {
         let states = read.messages(&batch.keys.messages).await?;
         let mailboxes = self.create_parents(read, target, batch.keys, &states).await?;
         let transaction = target.transaction().await?;
-        ask::row(&transaction, BEGIN_APPLY, &[&self.bounds.lock_ms]).await?;
-        let places = self.content(read, &transaction, beside, &states).await?;
-        let applied = self.join(&transaction, batch, &states, &mailboxes, &places).await?;
+        ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
+        let (places, shared) = self.content(read, &transaction, beside, &states).await?;
+        let applied = self.join(&transaction, batch, &states, &mailboxes, &places, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
         Ok(applied)
+    }
+
+    /// Sets the keys of a batch aside that the target refuses, and moves on.
+    ///
+    /// # Errors
+    /// `Transient`, `Unreachable`.
+    pub async fn put_aside(&self, target: &mut Client, batch: Batch<'_>, error: &Error) -> Result<Applied> {
+        let of = |kind: char, keys: &BTreeSet<i64>| -> Vec<Aside> {
+            keys.iter().map(|&key| Aside { kind, key, reason: error.to_string() }).collect()
+        };
+        let rows = [of('u', &batch.keys.users), of('b', &batch.keys.mailboxes), of('m', &batch.keys.messages)].concat();
+        let transaction = target.transaction().await?;
+        store::set_aside(&transaction, self.source.id, &rows).await?;
+        if batch.cursor != batch.next {
+            batch.cursor.advance(&transaction, self.source.id, batch.next, 0).await?;
+        }
+        transaction.commit().await?;
+        Ok(Applied { aside: rows.len(), ..Applied::default() })
     }
 
     /// Creates users and mailboxes that the batch names or needs, in a short transaction of their own. Returns the mailboxes as the
@@ -118,17 +138,17 @@ impl Route<'_> {
         Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
     }
 
-    /// Finds or ships the content of messages that the target has not seen.
+    /// Finds or ships the content of messages that the target has not seen. Also returns what it had already.
     async fn content(
         &self,
         read: &SourceRead<'_>,
         transaction: &Transaction<'_>,
         beside: &Client,
         states: &[MessageState],
-    ) -> Result<Places> {
+    ) -> Result<(Places, Vec<i64>)> {
         let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
         if births.is_empty() {
-            return Ok(Places::new());
+            return Ok((Places::new(), Vec::new()));
         }
         let known = View::of_messages(transaction, &births).await?;
         let wanted: BTreeSet<Wanted> = states
@@ -137,9 +157,10 @@ impl Route<'_> {
             .map(|state| Wanted { content: state.content, on_source: state.physmessage })
             .collect();
         if wanted.is_empty() {
-            return Ok(Places::new());
+            return Ok((Places::new(), Vec::new()));
         }
         let mut places = content::find(transaction, &wanted).await?;
+        let shared: Vec<i64> = places.values().copied().collect();
         let lacking: Vec<Wanted> = wanted.into_iter().filter(|wanted| !places.contains_key(&wanted.content)).collect();
         let shipment = Shipment {
             source: read.transaction(),
@@ -148,7 +169,7 @@ impl Route<'_> {
             chunk_bytes: self.bounds.chunk_bytes,
         };
         places.extend(shipment.ship(&lacking).await?);
-        Ok(places)
+        Ok((places, shared))
     }
 
     /// The locked part: look, decide, write.
@@ -159,13 +180,20 @@ impl Route<'_> {
         states: &[MessageState],
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
         places: &Places,
+        shared: &[i64],
     ) -> Result<Applied> {
         let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
         let lines: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
-        ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&self.bounds.lock_ms]).await?;
+        ask::row(
+            transaction,
+            include_str!("../../sql/target/guard.sql"),
+            &[&self.bounds.lock_ms, &self.bounds.lock_ms],
+        )
+        .await?;
         let lines: Vec<MailboxId> = lines.into_iter().collect();
         let view = View::lock(transaction, &lines, &births).await?;
-        let mut plan = PlanWriter::for_join();
+        content::keep(transaction, shared).await?;
+        let mut plan = PlanWriter::for_join(self.source.id);
         let mut absent: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting: Vec<(BirthUid, MailboxId)> = Vec::new();
         for state in states {

@@ -10,14 +10,16 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that acknowledges nothing for so long is gone: keepalives do not look while data is under way.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// A statement that runs longer than this outside a locked section is stuck: a batch of large content takes a few seconds.
 const STATEMENT_TIMEOUT_MS: u32 = 120_000;
 /// Nothing of the worker's waits longer than this for a lock, wherever it is not bounded tighter.
 const LOCK_TIMEOUT_MS: u32 = 2_000;
 /// A session whose worker has vanished lets go of its transaction after this.
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
-/// Sessions of the pool of one node. The worker bounds its batches so that none waits for a session while it holds another.
-const POOL_SIZE: usize = 16;
+/// Sessions of a pool of one node. A worker has two a node, see `worker::hub`.
+const POOL_SIZE: usize = 8;
 
 /// Settings of every session: its name, and bounds that the server itself enforces.
 fn with_session_settings(config: &Config, role: &str) -> Config {
@@ -26,6 +28,7 @@ fn with_session_settings(config: &Config, role: &str) -> Config {
     config
         .application_name(format!("dbmail-mesh {role}"))
         .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_user_timeout(DEAD_AFTER)
         .keepalives_idle(Duration::from_secs(10))
         .keepalives_interval(Duration::from_secs(5))
         .keepalives_retries(3)

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::ask;
 use super::state::ContentId;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// Where contents are on the target: `dbmail_physmessage.id` by content.
 pub type Places = BTreeMap<ContentId, i64>;
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub on_source: i64,
 }
 
-/// The contents among `wanted` that the target has. Locks what keeps them alive until the transaction ends.
+/// The contents among `wanted` that the target has. Takes no lock: see [`keep`].
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
@@ -34,6 +34,21 @@ pub async fn find(target: &impl GenericClient, wanted: &BTreeSet<Wanted>) -> Res
         wanted.iter().map(|wanted| (wanted.content.origin.0, wanted.content.id)).unzip();
     let rows = ask::rows(target, include_str!("../../sql/target/find_content.sql"), &[&nodes, &ids]).await?;
     Ok(rows.iter().map(place_from_row).collect())
+}
+
+/// Locks what keeps shared contents alive until the transaction ends.
+///
+/// # Errors
+/// `Transient` when one has been purged since it was found: it has to be shipped.
+pub async fn keep(target: &impl GenericClient, shared: &[i64]) -> Result<()> {
+    if shared.is_empty() {
+        return Ok(());
+    }
+    let kept = ask::rows(target, include_str!("../../sql/target/keep_content.sql"), &[&shared]).await?;
+    if kept.len() < shared.len() {
+        return Err(Error::new(Kind::Transient, "content that was to be shared has just been purged"));
+    }
+    Ok(())
 }
 
 fn place_from_row(row: &Row) -> (ContentId, i64) {

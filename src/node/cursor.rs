@@ -53,8 +53,6 @@ pub struct Cursor {
     pub from: String,
     /// The snapshot being worked through, when it did not fit one batch.
     pub to: Option<String>,
-    /// Within it: the transaction of the last outbox row that is applied.
-    pub last_txid: String,
     /// Within it: the id of the last outbox row that is applied.
     pub last_id: i64,
     /// The first copy's stage and last key; `None` when it is done.
@@ -64,7 +62,7 @@ pub struct Cursor {
 impl Cursor {
     /// The cursor behind everything that `snapshot` sees.
     pub fn behind(snapshot: String) -> Self {
-        Self { from: snapshot, to: None, last_txid: "0".into(), last_id: 0, copy: None }
+        Self { from: snapshot, to: None, last_id: 0, copy: None }
     }
 
     /// Reads the cursor of the link from `source` on its target; `None` while the link has not begun.
@@ -86,13 +84,7 @@ impl Cursor {
                 })
             })
             .transpose()?;
-        Ok(Self {
-            from: row.get("from_snapshot"),
-            to: row.get("to_snapshot"),
-            last_txid: row.get("last_txid"),
-            last_id: row.get("last_id"),
-            copy,
-        })
+        Ok(Self { from: row.get("from_snapshot"), to: row.get("to_snapshot"), last_id: row.get("last_id"), copy })
     }
 
     /// Begins a link with a first copy, behind which everything after `snapshot` is followed.
@@ -118,13 +110,11 @@ impl Cursor {
             &[
                 &source.0,
                 &self.from,
-                &self.last_txid,
                 &self.last_id,
                 &stage,
                 &position,
                 &next.from,
                 &next.to,
-                &next.last_txid,
                 &next.last_id,
                 &next_stage,
                 &next_position,

@@ -146,6 +146,15 @@ pub async fn reserve(
     })
 }
 
+/// How long a node's server waits for a lock, and lets a statement or a pause between two last, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct LockPatience {
+    /// For a lock.
+    pub wait_ms: i32,
+    /// For a statement, and for a pause while locks are held.
+    pub hold_ms: i32,
+}
+
 /// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
 ///
 /// # Errors
@@ -155,9 +164,9 @@ pub async fn lock(
     node: NodeId,
     mailbox: MailboxId,
     births: &BTreeSet<BirthUid>,
-    lock_ms: i32,
+    patience: LockPatience,
 ) -> Result<NodeView> {
-    ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms]).await?;
+    ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&patience.wait_ms, &patience.hold_ms]).await?;
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let view = View::lock(transaction, &[mailbox], &births).await?;
     let high = view

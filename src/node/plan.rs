@@ -83,12 +83,17 @@ pub struct PlanWriter {
     wait: Vec<Value>,
     kill: Vec<Value>,
     numbers: Vec<Value>,
-    capture: bool,
+    origin: Option<NodeId>,
 }
 
 impl PlanWriter {
-    /// A plan for states that came over a link: what it changes is not captured again.
-    pub fn for_join() -> Self {
+    /// A plan for states that came over the link from `origin`: the peers get them from there.
+    pub fn for_join(origin: NodeId) -> Self {
+        Self { origin: Some(origin), ..Self::for_settlement() }
+    }
+
+    /// A plan of a settlement: it is captured like any other change, so that a node which took no part learns of it.
+    pub fn for_settlement() -> Self {
         Self {
             take: Vec::new(),
             hide: Vec::new(),
@@ -96,13 +101,8 @@ impl PlanWriter {
             wait: Vec::new(),
             kill: Vec::new(),
             numbers: Vec::new(),
-            capture: false,
+            origin: None,
         }
-    }
-
-    /// A plan of a settlement: it is captured like any other change, so that a node which took no part learns of it.
-    pub fn for_settlement() -> Self {
-        Self { capture: true, ..Self::for_join() }
     }
 
     /// How many messages become visible, move or die, and how many are late: for the log.
@@ -171,7 +171,7 @@ impl PlanWriter {
     pub async fn write(&self, client: &impl GenericClient) -> Result<()> {
         let plan = json!({
             "take": self.take, "hide": self.hide, "move": self.moves, "wait": self.wait, "kill": self.kill,
-            "numbers": self.numbers, "capture": self.capture,
+            "numbers": self.numbers, "origin": self.origin.map(|origin| origin.0),
         });
         ask::row(client, include_str!("../../sql/target/write_plan.sql"), &[&plan]).await?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
-use tokio_postgres::IsolationLevel;
+use tokio_postgres::{IsolationLevel, Row};
 
 use super::ask;
 use super::cursor::{CopyStage, Cursor};
@@ -32,6 +32,13 @@ impl Keys {
         };
     }
 
+    /// Adds those of `others`.
+    pub fn extend(&mut self, others: Self) {
+        self.users.extend(others.users);
+        self.mailboxes.extend(others.mailboxes);
+        self.messages.extend(others.messages);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.users.len() + self.mailboxes.len() + self.messages.len()
@@ -41,6 +48,24 @@ impl Keys {
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.mailboxes.is_empty() && self.messages.is_empty()
     }
+}
+
+fn keys_of(rows: &[Row]) -> Keys {
+    let mut keys = Keys::default();
+    for row in rows {
+        keys.insert(row.get("kind"), row.get("key"));
+    }
+    keys
+}
+
+/// Whether `target`, whose cursor is at `snapshot`, has gone back in time: it told the source that it held more.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn target_went_back(source: &impl GenericClient, target: NodeId, snapshot: &str) -> Result<bool> {
+    let row =
+        ask::row_if_any(source, include_str!("../../sql/source/acknowledged_by.sql"), &[&target.0, &snapshot]).await?;
+    Ok(row.is_some_and(|row| row.get("went_back")))
 }
 
 /// Tells the source what `target` holds durably of its changes.
@@ -107,23 +132,32 @@ impl<'a> SourceRead<'a> {
             Some(to) => to.clone(),
             None => self.snapshot().await?,
         };
+        // Most ranges fit one batch; only a larger one has to be read in order, from the start of the outbox.
+        if cursor.to.is_none() {
+            let one_more = limit.saturating_add(1);
+            let rows = ask::rows(
+                &self.transaction,
+                include_str!("../../sql/source/scan_outbox.sql"),
+                &[&cursor.from, &to, &one_more],
+            )
+            .await?;
+            if rows.len() as i64 <= limit {
+                return Ok((keys_of(&rows), Cursor::behind(to)));
+            }
+        }
         let rows = ask::rows(
             &self.transaction,
-            include_str!("../../sql/source/scan_outbox.sql"),
-            &[&cursor.from, &to, &cursor.last_txid, &cursor.last_id, &limit],
+            include_str!("../../sql/source/scan_outbox_in_order.sql"),
+            &[&cursor.from, &to, &cursor.last_id, &limit],
         )
         .await?;
-        let mut keys = Keys::default();
-        for row in &rows {
-            keys.insert(row.get("kind"), row.get("key"));
-        }
         let next = match rows.last() {
             Some(last) if rows.len() as i64 >= limit => {
-                Cursor { to: Some(to), last_txid: last.get("txid"), last_id: last.get("id"), ..cursor.clone() }
+                Cursor { to: Some(to), last_id: last.get("id"), ..cursor.clone() }
             }
             _ => Cursor::behind(to),
         };
-        Ok((keys, next))
+        Ok((keys_of(&rows), next))
     }
 
     async fn copy_keys(&self, cursor: &Cursor, stage: CopyStage, after: i64, limit: i64) -> Result<(Keys, Cursor)> {

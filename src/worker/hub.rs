@@ -13,22 +13,30 @@ use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Endpoint, connect, listen};
 
-/// Batches under way at once. Each uses up to three sessions of two pools; more of them than a third of a pool could wait for one
-/// another for ever.
-const BATCHES_AT_ONCE: usize = 4;
+/// Batches under way at once into one node. A batch takes its two sessions for writing first; so many there always are, whatever
+/// else goes on. Only then does it wait for one to read from its source, and whoever has that waits for nothing.
+const BATCHES_AT_ONCE: usize = 2;
 
 /// A node as the worker knows it.
 pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
-    pool: Pool,
+    readers: Pool,
+    writers: Pool,
+    /// Bounds the batches into this node.
+    pub(crate) batches: Semaphore,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
 }
 
 impl Node {
-    /// A session of the node's pool.
-    pub(crate) async fn client(&self) -> Result<Client> {
-        connect::checkout(&self.endpoint, &self.pool).await
+    /// A session to read changes from this node.
+    pub(crate) async fn reader(&self) -> Result<Client> {
+        connect::checkout(&self.endpoint, &self.readers).await
+    }
+
+    /// A session to write to this node.
+    pub(crate) async fn writer(&self) -> Result<Client> {
+        connect::checkout(&self.endpoint, &self.writers).await
     }
 
     /// The node's doorbell.
@@ -60,8 +68,6 @@ pub(crate) struct Hub {
     targets: Vec<NodeId>,
     pub(crate) mesh: MeshSettings,
     pub(crate) worker: WorkerSettings,
-    /// Bounds the batches under way.
-    pub(crate) batches: Semaphore,
     /// Wakes the settler: something is late.
     pub(crate) late: Notify,
 }
@@ -72,9 +78,10 @@ impl Hub {
             .nodes
             .into_iter()
             .map(|endpoint| {
-                let pool = endpoint.pool("worker")?;
+                let (readers, writers) = (endpoint.pool("reader")?, endpoint.pool("writer")?);
+                let batches = Semaphore::new(BATCHES_AT_ONCE);
                 let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
-                Ok((endpoint.id, Node { endpoint, pool, bell, asleep }))
+                Ok((endpoint.id, Node { endpoint, readers, writers, batches, bell, asleep }))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         Ok(Self {
@@ -82,7 +89,6 @@ impl Hub {
             targets: options.targets.into_iter().collect(),
             mesh: options.mesh,
             worker: options.worker,
-            batches: Semaphore::new(BATCHES_AT_ONCE),
             late: Notify::new(),
         })
     }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::Client;
+
 use super::guard::Guard;
 use super::hub::Hub;
 use crate::domain::ids::NodeId;
@@ -12,6 +14,9 @@ use crate::node::ask;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most mailboxes swept at a time.
+const MAILBOXES_AT_ONCE: i64 = 100;
 
 /// Keeps house on a node, for ever.
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
@@ -25,13 +30,30 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
 }
 
 async fn once(hub: &Hub, id: NodeId) -> Result<()> {
-    let client = hub.node(id)?.client().await?;
-    let keep_s = hub.worker.outbox_keep.as_secs_f64();
-    let row = ask::row(&client, include_str!("../../sql/node/housekeeping.sql"), &[&keep_s]).await?;
-    let overtaken: i64 = row.get("overtaken");
+    let mut client = hub.node(id)?.writer().await?;
+    let overtaken = sweep(hub, &mut client).await?;
     if overtaken > 0 {
         tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
         hub.late.notify_one();
     }
+    let keep_s = hub.worker.outbox_keep.as_secs_f64();
+    ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s]).await?;
     Ok(())
+}
+
+/// Looks who was overtaken, a short transaction a mailbox: it holds the lock that deliveries wait for.
+async fn sweep(hub: &Hub, client: &mut Client) -> Result<i64> {
+    let mailboxes =
+        ask::rows(client, include_str!("../../sql/node/overtaken_mailboxes.sql"), &[&MAILBOXES_AT_ONCE]).await?;
+    let mut overtaken = 0;
+    for mailbox in &mailboxes {
+        let mailbox: i64 = mailbox.get(0);
+        let transaction = client.transaction().await?;
+        let lock_ms = hub.lock_ms();
+        ask::row(&transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+        let row = ask::row(&transaction, include_str!("../../sql/node/sweep_overtaking.sql"), &[&mailbox]).await?;
+        overtaken += row.get::<_, i64>(0);
+        transaction.commit().await?;
+    }
+    Ok(overtaken)
 }

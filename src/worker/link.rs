@@ -25,6 +25,10 @@ const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A link that has had more to do for so many batches in a row says that it is behind.
 const BATCHES_BEHIND: u32 = 5;
+/// So many passing failures in a row are reported.
+const TRANSIENT_FAILURES: u32 = 10;
+/// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
+const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
@@ -55,6 +59,10 @@ pub(crate) struct Link {
     target: NodeId,
     guard: Guard,
     reported: Option<State>,
+    /// Keys a batch: fewer after a batch that failed.
+    rows: i64,
+    /// Failures in a row that pass by themselves, as a rule.
+    transient: u32,
 }
 
 /// Where a link stands between two batches.
@@ -71,7 +79,7 @@ struct Position {
 
 impl Link {
     pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
-        Self { hub, source, target, guard, reported: None }
+        Self { rows: most_rows(&hub), hub, source, target, guard, reported: None, transient: 0 }
     }
 
     /// Drives the link, for ever.
@@ -88,14 +96,20 @@ impl Link {
             let (source, target) = (self.name(self.source), self.name(self.target));
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
-            if self.reported != Some(state) && !matches!(error.kind(), Kind::Transient) {
+            // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
+            self.transient = if error.kind() == Kind::Transient { self.transient + 1 } else { 0 };
+            let matters = self.transient == 0 || self.transient >= TRANSIENT_FAILURES;
+            if matters && self.reported != Some(state) {
                 tracing::warn!(source, target, %error, "link stopped; it is tried again");
             } else {
                 tracing::debug!(source, target, %error, "link stopped; it is tried again");
             }
-            // A lock that could not be had in time is everyday life on a busy node, not a failure.
-            if error.kind() != Kind::Transient {
+            if matters {
                 self.report(state, Some(&error)).await;
+            }
+            // A row that the target refuses is looked for by halves, at once.
+            if error.kind() == Kind::Data && self.rows > 1 {
+                continue;
             }
             let wait = backoff.wait();
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
@@ -112,7 +126,7 @@ impl Link {
             return;
         }
         let told: Result<()> = async {
-            let client = self.hub.node(self.target)?.client().await?;
+            let client = self.hub.node(self.target)?.writer().await?;
             store::report_link(&client, self.source, state.name(), error.map(Error::to_string).as_deref()).await
         }
         .await;
@@ -130,8 +144,11 @@ impl Link {
         let mut full_batches = 0;
         while self.guard.is_active() {
             bell.borrow_and_update();
-            let (moved, more) = self.step(source, target, &mut position).await?;
+            let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
+                .await
+                .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
             backoff.reset();
+            self.transient = 0;
             full_batches = if more { full_batches + 1 } else { 0 };
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
@@ -157,7 +174,8 @@ impl Link {
     }
 
     async fn open(&self, source: &Node, target: &Node) -> Result<Position> {
-        let (mut of_source, of_target) = (source.client().await?, target.client().await?);
+        let of_target = target.writer().await?;
+        let mut of_source = source.reader().await?;
         let founder = self.founder().await;
         admission::admit(
             &Side { endpoint: &source.endpoint, client: &of_source },
@@ -178,6 +196,13 @@ impl Link {
                 "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew",
             ));
         }
+        read.end().await?;
+        if scan::target_went_back(&of_source, self.target, &stored.from).await? {
+            return Err(Error::refused(
+                format!("{} holds less than it has told {} that it holds", target.endpoint, source.endpoint),
+                "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew",
+            ));
+        }
         let now = Instant::now();
         Ok(Position { seen: stored.clone(), stored, acknowledged: None, acknowledged_at: now, aside_at: now })
     }
@@ -185,25 +210,22 @@ impl Link {
     /// The incarnation of the node with the lowest number: the id of a new mesh.
     async fn founder(&self) -> Option<String> {
         let node = self.hub.nodes().next()?;
-        let client = node.client().await.ok()?;
+        let client = node.reader().await.ok()?;
         Identity::read(&node.endpoint, &client).await.ok().map(|identity| identity.incarnation)
     }
 
     /// One batch. Returns whether anything was applied, and whether there is more.
-    async fn step(&self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
-        let _permit = self.hub.batches.acquire().await;
-        let mut of_source = source.client().await?;
-        let mut of_target = target.client().await?;
-        let bounds = self.bounds();
-        let due = position.aside_at.elapsed() >= ASIDE_INTERVAL;
+    async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
+        let _permit = target.batches.acquire().await;
+        let mut of_target = target.writer().await?;
+        let beside = target.writer().await?;
+        let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
-        let (mut keys, mut next) = read.keys(&position.seen, bounds.rows).await?;
-        if keys.is_empty() && due {
+        let (mut keys, next) = read.keys(&position.seen, self.rows).await?;
+        if position.aside_at.elapsed() >= ASIDE_INTERVAL {
             position.aside_at = Instant::now();
-            keys = store::set_aside_due(&of_target, self.source, ASIDE_INTERVAL.as_secs_f64(), bounds.rows).await?;
-            if !keys.is_empty() {
-                next = position.seen.clone();
-            }
+            let every_s = ASIDE_INTERVAL.as_secs_f64();
+            keys.extend(store::set_aside_due(&of_target, self.source, every_s, self.rows).await?);
         }
         let more = next.to.is_some() || next.copy.is_some();
         if keys.is_empty() && next.copy == position.stored.copy {
@@ -212,10 +234,23 @@ impl Link {
             self.acknowledge(&of_source, position).await?;
             return Ok((false, more));
         }
-        let beside = target.client().await?;
-        let route = Route { source: &source.endpoint, bounds };
+        let route = Route { source: &source.endpoint, bounds: self.bounds() };
         let batch = Batch { keys: &keys, cursor: &position.stored, next: &next };
-        let applied = route.apply(&read, &mut of_target, &beside, batch).await?;
+        let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
+            Ok(applied) => {
+                self.rows = (self.rows * 2).min(most_rows(&self.hub));
+                applied
+            }
+            Err(error) => {
+                // What does not go in one piece may go in smaller ones, and what is at fault stands alone in the end.
+                self.rows = (self.rows / 2).max(1);
+                if error.kind() != Kind::Data || keys.len() > 1 {
+                    return Err(error);
+                }
+                tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
+                route.put_aside(&mut of_target, batch, &error).await?
+            }
+        };
         read.end().await?;
         tracing::debug!(
             source = source.endpoint.name,
@@ -253,9 +288,12 @@ impl Link {
 
     fn bounds(&self) -> Bounds {
         Bounds {
-            rows: i64::try_from(self.hub.worker.batch_messages).unwrap_or(i64::MAX),
             chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
             lock_ms: self.hub.lock_ms(),
         }
     }
+}
+
+fn most_rows(hub: &Hub) -> i64 {
+    i64::try_from(hub.worker.batch_messages).unwrap_or(i64::MAX)
 }

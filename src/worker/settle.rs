@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Transaction};
+use futures_util::future::join_all;
 
 use super::hub::{Hub, Node};
 use super::pace::{Pace, Paces};
@@ -21,7 +22,7 @@ use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::{self, NodeView, Plan};
 use crate::error::{Error, Kind, Result};
-use crate::node::participant::{self, Number, Reserved};
+use crate::node::participant::{self, LockPatience, Number, Reserved};
 use crate::node::plan::PlanWriter;
 
 /// The most messages settled at once: what can be written well within the lock bound.
@@ -67,10 +68,17 @@ struct Participant<'a> {
     held: BTreeMap<BirthUid, Held>,
 }
 
-/// What a settlement is about; `numbers`: those that were decided before.
+/// What a settlement is about.
 struct Matter {
     mailbox: MailboxId,
     candidates: BTreeSet<BirthUid>,
+}
+
+/// What a round of locks found.
+struct Locked<'a> {
+    open: Vec<(NodeId, Transaction<'a>)>,
+    views: Vec<NodeView>,
+    /// The numbers that were given before, read under the locks.
     numbers: Vec<Number>,
 }
 
@@ -142,7 +150,7 @@ impl Settler {
 
     /// Mailboxes to settle, and whether others will be ripe soon.
     async fn ripe(&self, node: &Node) -> Result<(Vec<MailboxId>, bool)> {
-        let client = node.client().await?;
+        let client = node.writer().await?;
         let late = participant::ripe_mailboxes(&client, 0.0, MAILBOXES_AT_ONCE).await?;
         if late.is_empty() {
             return Ok((late, false));
@@ -228,11 +236,7 @@ impl Settler {
         } else {
             BTreeSet::new()
         };
-        let mut numbers = Vec::new();
-        for participant in &participants {
-            numbers.extend(participant::numbers_of(&participant.client, &candidates).await?);
-        }
-        Ok((participants, Matter { mailbox, candidates, numbers }))
+        Ok((participants, Matter { mailbox, candidates }))
     }
 
     fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
@@ -267,7 +271,7 @@ impl Settler {
         node: &'a Node,
         mailbox: MailboxId,
     ) -> Result<Option<(Participant<'a>, BTreeMap<BirthUid, f64>, String)>> {
-        let client = node.client().await?;
+        let client = node.writer().await?;
         let glance = participant::glance(&client, mailbox).await?;
         let (Some(mesh), Some(high)) = (glance.mesh_id, glance.high) else { return Ok(None) };
         let ripe = participant::ripe_messages(&client, mailbox, self.settle_after_s(), MESSAGES_AT_ONCE).await?;
@@ -346,30 +350,51 @@ impl Settler {
         matter: &Matter,
         reserved: &Reserved,
     ) -> Result<Plan, Setback> {
-        let mut open: Vec<(NodeId, Transaction<'_>)> = Vec::new();
-        let mut views: Vec<NodeView> = Vec::new();
-        for participant in participants.iter_mut() {
-            let id = participant.node.endpoint.id;
-            let busy = |error: Error| Setback::Busy(id, error);
-            let transaction = participant.client.transaction().await.map_err(|error| busy(error.into()))?;
-            let view = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, self.hub.lock_ms())
-                .await
-                .map_err(busy)?;
-            views.push(view);
-            open.push((id, transaction));
-            self.pass(Step::Locked(open.len())).map_err(Setback::Failed)?;
-        }
-        let plan = settlement::plan(&views, &matter.candidates, &reserved.uids)
+        let locked = self.lock(participants, matter).await?;
+        let plan = settlement::plan(&locked.views, &matter.candidates, &reserved.uids)
             .map_err(|too_low| Setback::TooLow(too_low.high))?;
-        for (written, (id, transaction)) in open.iter().enumerate() {
-            writer(matter, &plan, reserved, *id).write(transaction).await.map_err(Setback::Failed)?;
+        let writers: Vec<PlanWriter> =
+            locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, reserved, *id)).collect();
+        let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| writer.write(transaction));
+        for (written, result) in join_all(writes).await.into_iter().enumerate() {
+            result.map_err(Setback::Failed)?;
             self.pass(Step::Written(written + 1)).map_err(Setback::Failed)?;
         }
-        for (committed, (_, transaction)) in open.into_iter().enumerate() {
+        for (committed, (_, transaction)) in locked.open.into_iter().enumerate() {
             transaction.commit().await.map_err(|error| Setback::Failed(error.into()))?;
             self.pass(Step::Committed(committed + 1)).map_err(Setback::Failed)?;
         }
         Ok(plan)
+    }
+
+    /// Takes the mutex, then the locks of the others, all at once: the first node's server does not wait for ever for them.
+    async fn lock<'a>(&self, participants: &'a mut [Participant<'_>], matter: &Matter) -> Result<Locked<'a>, Setback> {
+        let hold_ms = self.hub.lock_ms();
+        let mut locked = Locked { open: Vec::new(), views: Vec::new(), numbers: Vec::new() };
+        let Some((mutex, others)) = participants.split_first_mut() else { return Ok(locked) };
+        let first = take(mutex, matter, LockPatience { wait_ms: hold_ms, hold_ms }).await?;
+        self.admit_lock(&mut locked, first)?;
+        // Shorter than the first node lets a pause last, or it would let go while another is waited for.
+        let patience = LockPatience { wait_ms: (hold_ms / 2).max(1), hold_ms };
+        let others = others.iter_mut().map(|participant| take(participant, matter, patience));
+        for taken in join_all(others).await {
+            self.admit_lock(&mut locked, taken?)?;
+        }
+        let numbers =
+            locked.open.iter().map(|(_, transaction)| participant::numbers_of(transaction, &matter.candidates));
+        let numbers = join_all(numbers).await.into_iter().collect::<Result<Vec<_>>>().map_err(Setback::Failed)?;
+        locked.numbers = numbers.into_iter().flatten().collect();
+        Ok(locked)
+    }
+
+    fn admit_lock<'a>(
+        &self,
+        locked: &mut Locked<'a>,
+        (id, transaction, view): (NodeId, Transaction<'a>, NodeView),
+    ) -> Result<(), Setback> {
+        locked.views.push(view);
+        locked.open.push((id, transaction));
+        self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)
     }
 
     fn pass(&self, step: Step) -> Result<()> {
@@ -380,10 +405,28 @@ impl Settler {
     }
 }
 
-/// What one node writes: the numbers that were decided before and now, so that every node knows what became of each, and its actions.
-fn writer(matter: &Matter, plan: &Plan, reserved: &Reserved, node: NodeId) -> PlanWriter {
+/// Takes one node's lock. A session that is gone is no fault of the node's: the settlement begins anew.
+async fn take<'a>(
+    participant: &'a mut Participant<'_>,
+    matter: &Matter,
+    patience: LockPatience,
+) -> Result<(NodeId, Transaction<'a>, NodeView), Setback> {
+    let id = participant.node.endpoint.id;
+    if participant.client.is_closed() {
+        return Err(Setback::Failed(Error::new(Kind::Transient, format!("the session on node {id} is gone"))));
+    }
+    let transaction = participant.client.transaction().await.map_err(|error| Setback::Failed(error.into()))?;
+    let view = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, patience)
+        .await
+        .map_err(|error| Setback::Busy(id, error))?;
+    Ok((id, transaction, view))
+}
+
+/// What one node writes: its actions, and the numbers of each message up to the one that it has in the end, so that every node knows
+/// what became of each.
+fn writer(matter: &Matter, locked: &Locked<'_>, plan: &Plan, reserved: &Reserved, node: NodeId) -> PlanWriter {
     let mut writer = PlanWriter::for_settlement();
-    for number in &matter.numbers {
+    for number in &locked.numbers {
         writer.number(number.uid, number.birth, number.decided_by, &number.decided_at);
     }
     for (&birth, &uid) in &plan.numbers {

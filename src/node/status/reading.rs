@@ -40,7 +40,6 @@ struct Incoming {
 struct Position {
     from: String,
     to: Option<String>,
-    last_txid: String,
     last_id: i64,
 }
 
@@ -163,12 +162,7 @@ fn trigger_faults(rows: &[Row], uid_has_default: bool) -> Vec<String> {
 
 fn incoming(row: &Row) -> Incoming {
     let from: Option<String> = row.get("from_snapshot");
-    let position = from.map(|from| Position {
-        from,
-        to: row.get("to_snapshot"),
-        last_txid: row.get("last_txid"),
-        last_id: row.get("last_id"),
-    });
+    let position = from.map(|from| Position { from, to: row.get("to_snapshot"), last_id: row.get("last_id") });
     let link = LinkStatus {
         state: LinkState::of(row.get("state"), position.is_some()),
         since: row.get("since"),
@@ -201,10 +195,9 @@ async fn lags_of(source: &Answer<'_>, answers: &[Answer<'_>]) -> Result<HashMap<
     let targets: Vec<i16> = positions.iter().map(|(target, _)| *target).collect();
     let from: Vec<&str> = positions.iter().map(|(_, position)| position.from.as_str()).collect();
     let to: Vec<Option<&str>> = positions.iter().map(|(_, position)| position.to.as_deref()).collect();
-    let txids: Vec<&str> = positions.iter().map(|(_, position)| position.last_txid.as_str()).collect();
     let ids: Vec<i64> = positions.iter().map(|(_, position)| position.last_id).collect();
     let sql = include_str!("../../../sql/status/lag.sql");
-    let rows = ask::rows(client, sql, &[&targets, &from, &to, &txids, &ids]).await?;
+    let rows = ask::rows(client, sql, &[&targets, &from, &to, &ids]).await?;
     let lag = |row: &Row| Lag { messages: row.get("lag_messages"), seconds: row.get("lag_seconds") };
     Ok(rows.iter().map(|row| (row.get("target_id"), lag(row))).collect())
 }

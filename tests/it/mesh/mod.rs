@@ -5,6 +5,7 @@ mod backlog;
 mod child;
 mod content;
 mod doorbell;
+mod hazards;
 mod install;
 mod order;
 mod scenario;

@@ -1,2 +1,0 @@
--- $1 seconds that outbox rows are kept at the least.
-select dbmail_mesh.sweep_overtaking() as overtaken, dbmail_mesh.purge_outbox(make_interval(secs => $1::double precision)) as purged
