@@ -5,6 +5,7 @@ mod demo;
 mod migrate;
 mod output;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ enum Command {
     Demo(demo::Args),
     Migrate(migrate::Args),
     Run(run::Args),
+    Status(status::Args),
 }
 
 /// What every subcommand understands.
@@ -115,6 +117,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
+            Command::Status(args) => status::run(args, &cli.common, output).await,
         }
     })
 }

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
-pub use units::{show_duration, show_size};
+pub use units::{duration, show_duration, show_size};
 
 use crate::domain::ids::Stride;
 use crate::error::{Error, Kind, Result};

@@ -7,7 +7,10 @@ const DURATION_UNITS: [(&str, u64); 5] =
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads "250ms", "2s", "1min", "12h", "30d".
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// How to write it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     scaled(text, &DURATION_UNITS)
         .map(Duration::from_millis)
         .ok_or_else(|| "not a duration: write a whole number and its unit (ms, s, min, h, d), such as \"250ms\"".into())

@@ -12,6 +12,7 @@ pub mod participant;
 pub mod plan;
 pub mod scan;
 pub mod state;
+pub mod status;
 pub mod store;
 
 use crate::domain::ids::NodeId;

@@ -121,7 +121,7 @@ impl PlanWriter {
             .push(json!({"uid": uid.0, "birth": birth.0, "decided_by": decided_by.0, "decided_at": decided_at}));
     }
 
-    /// An action on a message that is here already. `None` for actions that need a new row: those take [`Self::store`].
+    /// An action on a message that is here already. `None` for actions that need a new row: those take [`Self::join`].
     pub fn change(&mut self, birth: BirthUid, mailbox: MailboxId, action: Action) {
         match action {
             Action::Move { row, from, to } => self.moves.push(json!({

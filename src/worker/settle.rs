@@ -224,7 +224,7 @@ impl Settler {
             self.paces().forget(mailbox);
             BTreeSet::new()
         } else if self.keep_pace(mailbox, &mut participants).await? {
-            self.currency(&mut participants, &waited).await?
+            self.currency(mailbox, &mut participants, &waited).await?
         } else {
             BTreeSet::new()
         };
@@ -278,6 +278,7 @@ impl Settler {
     /// has been behind for longer than the patience is left out.
     async fn currency(
         &self,
+        mailbox: MailboxId,
         participants: &mut Vec<Participant<'_>>,
         waited: &BTreeMap<BirthUid, f64>,
     ) -> Result<BTreeSet<BirthUid>> {
@@ -286,7 +287,6 @@ impl Settler {
         if candidates.is_empty() {
             return Ok(candidates);
         }
-        let patience_s = self.hub.mesh.patience.as_secs_f64() + self.settle_after_s();
         let waited_for = |birth: &BirthUid| waited.get(birth).copied().unwrap_or_default();
         let mut postponed: BTreeSet<BirthUid> = BTreeSet::new();
         for participant in participants.iter_mut() {
@@ -294,16 +294,19 @@ impl Settler {
             let delivering = participant::in_delivery(&participant.client, &candidates).await?;
             postponed.extend(delivering.into_iter().filter(|birth| waited_for(birth) < DELIVERY_PATIENCE_S));
         }
-        let lacks = |participant: &Participant<'_>, birth: &BirthUid| !participant.held.contains_key(birth);
+        let (now, patience) = (Instant::now(), self.hub.mesh.patience);
+        let mut paces = self.paces();
         participants.retain(|participant| {
-            let behind = candidates.iter().any(|birth| lacks(participant, birth) && waited_for(birth) > patience_s);
-            if behind {
+            let lacking = candidates.iter().copied().filter(|birth| !participant.held.contains_key(birth)).collect();
+            let node = participant.node.endpoint.id;
+            let lost = paces.judge_lacking(mailbox, node, &lacking, now, patience) == Pace::Lost;
+            if lost {
                 tracing::debug!(node = participant.node.endpoint.name, "too far behind to take part in a settlement");
             }
-            !behind
+            !lost
         });
         candidates.retain(|birth| {
-            !postponed.contains(birth) && participants.iter().all(|participant| !lacks(participant, birth))
+            !postponed.contains(birth) && participants.iter().all(|participant| participant.held.contains_key(birth))
         });
         Ok(candidates)
     }

@@ -26,10 +26,10 @@ fn command() -> Command {
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 fn ended(command: &mut Command) -> Ended {
@@ -39,11 +39,11 @@ fn ended(command: &mut Command) -> Ended {
 }
 
 /// A settings file, and the command on it.
-struct File(TempDir);
+pub(crate) struct File(TempDir);
 
 impl File {
     /// Nodes `ams`, `fra`, ... numbered from 1, at `urls`.
-    fn with_nodes(urls: &[String]) -> Self {
+    pub(crate) fn with_nodes(urls: &[String]) -> Self {
         let node = |(at, (name, url)): (usize, (&str, &String))| {
             format!("[[node]]\nname = {name:?}\nid = {}\nurl = {url:?}\n", at + 1)
         };
@@ -61,12 +61,13 @@ impl File {
         self.0.path().join("mesh.toml")
     }
 
-    fn run(&self, arguments: &str) -> Ended {
+    pub(crate) fn run(&self, arguments: &str) -> Ended {
         ended(command().arg("-c").arg(self.path()).args(arguments.split_whitespace()))
     }
 }
 
-const NOWHERE: &str = "postgresql://postgres@/mail?host=/nonexistent";
+/// A node that cannot be reached: nobody listens in this folder.
+pub(crate) const NOWHERE: &str = "postgresql://postgres@/mail?host=/nonexistent";
 
 async fn url_of_dbmail() -> String {
     let config = fresh_dbmail("cli").await.unwrap();

@@ -12,3 +12,5 @@ mod scratch_reader;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;
+mod sql_files;
+mod status;

@@ -1,6 +1,16 @@
 //! A mesh for tests: real databases, installed, and a worker inside the test's process.
 
-pub mod scenario;
+mod admission;
+mod backlog;
+mod child;
+mod content;
+mod doorbell;
+mod install;
+mod order;
+mod scenario;
+mod torn;
+mod traffic;
+mod untouched;
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +43,20 @@ impl Mesh {
         }
         migrate_up(&nodes, &nodes, Stride(stride)).await.unwrap();
         Self::of(nodes, stride)
+    }
+
+    /// The same, with alice's INBOX on all nodes and no worker at work.
+    pub async fn with_inbox(prefix: &str, count: i16, stride: i16) -> (Self, MailboxId) {
+        let mesh = Self::new(prefix, count, stride).await;
+        let mut session = mesh.dbmail(1).await;
+        session.create_user("alice").await.unwrap();
+        let inbox = session.create_mailbox("alice", "INBOX").await.unwrap();
+        let worker = mesh.work();
+        for id in 1..=count {
+            mesh.await_count(id, "select count(*) from dbmail_mailboxes where name = 'INBOX' and seq >= 0", 1).await;
+        }
+        worker.stop().await;
+        (mesh, inbox)
     }
 
     /// Nodes that are installed already.
@@ -109,6 +133,20 @@ impl Mesh {
                 return seen.remove(0);
             }
             assert!(begun.elapsed() < DEADLINE, "not equal, or not {count}: {seen:?}; late: {}", self.late().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a query returns a number on a node.
+    pub async fn await_count(&self, id: i16, sql: &str, expected: i64) {
+        let begun = Instant::now();
+        let client = self.psql(id).await;
+        loop {
+            let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+            if count == expected {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "node {id}: {count}, not {expected}: {sql}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,0 +1,218 @@
+//! What is wrong with a mesh: judged from what its nodes answered. Pure.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, Status, UID_LAST};
+
+/// A space of numbers that is used up to this part calls for a plan while there is still time.
+pub const SPACE_USED_PERCENT_MAX: f64 = 80.0;
+
+/// From where on a wait is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For a change to a message, until a target has applied it.
+    pub lag: Duration,
+    /// For a late message, until it has its new UID.
+    pub late: Duration,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is, for programs.
+    pub code: Code,
+    /// The node that it is on; of a link the target.
+    pub node: String,
+    /// Of a link, its source.
+    pub source: Option<String>,
+    /// What it is, where, and what to do, for people. One line.
+    pub text: String,
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// A node cannot be connected to.
+    NodeUnreachable,
+    /// A node can be connected to, but did not answer.
+    NodeFailing,
+    /// dbmail-mesh is not installed on a node.
+    NotInstalled,
+    /// A node's schema is older or newer than what this program works with.
+    SchemaVersion,
+    /// A node was installed with another id or stride than the settings have.
+    SettingsDiffer,
+    /// A trigger is missing or disabled, or the default of `message_idnr` is back.
+    TriggerFault,
+    /// Late messages have been waiting for too long.
+    LateWaiting,
+    /// Rows could not be joined.
+    RowsSetAside,
+    /// UIDs run out.
+    UidSpace,
+    /// Physmessage ids run out.
+    PhysmessageIdSpace,
+    /// A link has never run although there is a mesh.
+    LinkNotBegun,
+    /// A link fails, and is tried again.
+    LinkFailing,
+    /// A link was refused: a person has to do something.
+    LinkRefused,
+    /// Changes have been waiting for too long.
+    Lag,
+    /// How many changes wait cannot be told.
+    LagUnknown,
+}
+
+/// Everything that is wrong, nodes first.
+pub fn problems(status: &Status, bounds: Bounds) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for node in &status.nodes {
+        problems.extend(of_node(node, status, bounds));
+    }
+    // Before the first admission it is no fault that links have not begun.
+    let is_mesh = status.nodes.iter().any(|node| node.mesh_id.is_some());
+    for link in &status.links {
+        problems.extend(of_link(link, status, bounds, is_mesh));
+    }
+    problems
+}
+
+/// `text` in one line: an error of PostgreSQL's may have several.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Gathers the problems of one node or one link.
+struct Gathering<'a> {
+    node: &'a str,
+    source: Option<&'a str>,
+    found: Vec<Problem>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(node: &'a str, source: Option<&'a str>) -> Self {
+        Self { node, source, found: Vec::new() }
+    }
+
+    fn add(&mut self, code: Code, what: impl std::fmt::Display) {
+        let place = match self.source {
+            None => format!("node {}", self.node),
+            Some(source) => format!("link {source} -> {}", self.node),
+        };
+        let text = one_line(&format!("{place}: {what}"));
+        self.found.push(Problem { code, node: self.node.to_owned(), source: self.source.map(str::to_owned), text });
+    }
+}
+
+fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
+    let mut gathering = Gathering::new(&node.name, None);
+    match (&node.error, node.schema_version) {
+        (Some(error), _) if !node.reachable => gathering.add(Code::NodeUnreachable, format!("unreachable: {error}")),
+        (Some(error), _) => gathering.add(Code::NodeFailing, format!("cannot be asked: {error}")),
+        _ if node.installed == Some(false) => {
+            gathering.add(Code::NotInstalled, "dbmail-mesh is not installed (run dbmail-mesh migrate up)");
+        }
+        (_, Some(version)) if version != status.schema_version_expected => {
+            gathering.add(Code::SchemaVersion, schema_differs(version, status.schema_version_expected));
+        }
+        _ => {}
+    }
+    differences(node, status, &mut gathering);
+    for fault in node.trigger_faults.iter().flatten() {
+        gathering.add(Code::TriggerFault, fault);
+    }
+    waiting(node, bounds, &mut gathering);
+    spaces(node, &mut gathering);
+    gathering.found
+}
+
+fn schema_differs(version: i32, expected: i32) -> String {
+    let remedy = if version < expected { "run dbmail-mesh migrate up" } else { "use the newer dbmail-mesh" };
+    format!("its schema is at version {version}, this program works with {expected} ({remedy})")
+}
+
+fn differences(node: &NodeStatus, status: &Status, gathering: &mut Gathering<'_>) {
+    if let Some(id) = node.installed_id.filter(|id| *id != node.id) {
+        gathering.add(
+            Code::SettingsDiffer,
+            format!("its id is {} in the settings, but it was installed with {id} (correct the settings)", node.id),
+        );
+    }
+    if let Some(stride) = node.installed_stride.filter(|stride| *stride != status.stride) {
+        gathering.add(
+            Code::SettingsDiffer,
+            format!(
+                "mesh.stride is {} in the settings, but it was installed with {stride} (correct the settings)",
+                status.stride
+            ),
+        );
+    }
+}
+
+fn waiting(node: &NodeStatus, bounds: Bounds, gathering: &mut Gathering<'_>) {
+    if let (Some(count), Some(seconds)) = (node.late_messages, node.late_longest_seconds)
+        && seconds > bounds.late.as_secs_f64()
+    {
+        gathering.add(
+            Code::LateWaiting,
+            format!(
+                "late messages that wait for a new UID: {count}, the first for {seconds:.0} s (see dbmail_mesh.late_messages)"
+            ),
+        );
+    }
+    if let Some(count) = node.set_aside_rows.filter(|count| *count > 0) {
+        gathering.add(
+            Code::RowsSetAside,
+            format!("rows that could not be joined, and are tried again: {count} (see dbmail_mesh.set_aside)"),
+        );
+    }
+}
+
+fn spaces(node: &NodeStatus, gathering: &mut Gathering<'_>) {
+    if let Some(used) = node.uid_used_percent.filter(|used| *used >= SPACE_USED_PERCENT_MAX) {
+        gathering.add(
+            Code::UidSpace,
+            format!("{used} % of the UIDs up to {UID_LAST} are used; above, clients see no new mail (plan a new mesh, which counts from 1)"),
+        );
+    }
+    if let Some(used) = node.physmessage_id_used_percent.filter(|used| *used >= SPACE_USED_PERCENT_MAX) {
+        gathering.add(
+            Code::PhysmessageIdSpace,
+            format!(
+                "{used} % of the ids of dbmail_physmessage up to {PHYSMESSAGE_ID_LAST} are used; above, dbmail loses mail \
+                 (replace the node by a new, empty one, which counts from 1)"
+            ),
+        );
+    }
+}
+
+fn of_link(link: &LinkStatus, status: &Status, bounds: Bounds, is_mesh: bool) -> Vec<Problem> {
+    let mut gathering = Gathering::new(&link.target, Some(&link.source));
+    let error = link.last_error.as_deref().unwrap_or("no error was noted");
+    match link.state {
+        LinkState::Failing => gathering.add(Code::LinkFailing, format!("failing, and tried again: {error}")),
+        LinkState::Refused => gathering.add(Code::LinkRefused, format!("refused: {error}")),
+        LinkState::NotBegun if is_mesh => {
+            gathering.add(Code::LinkNotBegun, "not begun (does a dbmail-mesh run drive this target?)");
+        }
+        _ => {}
+    }
+    if let (Some(messages), Some(seconds)) = (link.lag_messages, link.lag_seconds)
+        && seconds > bounds.lag.as_secs_f64()
+    {
+        gathering.add(
+            Code::Lag,
+            format!("changes that wait: {messages}, the first for {seconds:.0} s (is dbmail-mesh run at work?)"),
+        );
+    }
+    if let Some(error) = &link.lag_error
+        && !status.tells_of(&link.source)
+    {
+        gathering.add(Code::LagUnknown, format!("the lag is not known: {error}"));
+    }
+    gathering.found
+}

@@ -1,0 +1,243 @@
+//! The questions.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tokio_postgres::Row;
+
+use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_LAST, percent};
+use crate::error::{Error, Kind, Result};
+use crate::node::ask;
+use crate::node::connect::checkout;
+
+/// How long a node may take from the first packet until it is ready for a statement. A hung server completes the TCP handshake,
+/// so that the connection's own time-out does not see it.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long it may then take for all it is asked. The server itself ends each statement after this.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// What one node answered, and a connection for what only it knows.
+pub(super) struct Answer<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) status: NodeStatus,
+    incoming: HashMap<i16, Incoming>,
+    session: Option<(Pool, Client)>,
+}
+
+/// A link as its target knows it.
+struct Incoming {
+    /// Names, numbers and lag are not filled in.
+    link: LinkStatus,
+    /// `None` while the link has not begun.
+    position: Option<Position>,
+}
+
+/// `dbmail_mesh.cursor` as far as the lag depends on it; all in text form but the id.
+struct Position {
+    from: String,
+    to: Option<String>,
+    last_txid: String,
+    last_id: i64,
+}
+
+/// What a source says of a target.
+pub(super) struct Lag {
+    messages: i64,
+    seconds: f64,
+}
+
+/// All nodes' answers, in their order.
+pub(super) async fn answers(nodes: &[Asked], schema_version_expected: i32) -> Vec<Answer<'_>> {
+    let sources: Vec<i16> = nodes.iter().map(|node| node.endpoint.id.0).collect();
+    join_all(nodes.iter().map(|node| answer(node, &sources, schema_version_expected))).await
+}
+
+async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: i32) -> Answer<'a> {
+    let Asked { endpoint, address, .. } = asked;
+    let status = NodeStatus {
+        name: endpoint.name.clone(),
+        id: endpoint.id.0,
+        address: address.clone(),
+        ..NodeStatus::default()
+    };
+    let mut answer = Answer { asked, status, incoming: HashMap::new(), session: None };
+    let session = match within(CONNECT_MAX, open(asked)).await {
+        Ok(session) => session,
+        Err(error) => {
+            answer.status.error = Some(plain(asked, &error));
+            return answer;
+        }
+    };
+    answer.status.reachable = true;
+    if let Err(error) = within(ANSWER_MAX, fill(&mut answer, &session.1, sources, schema_version_expected)).await {
+        let refused = error.kind() == Kind::Refused;
+        let error = if refused { error.remedy("connect as the role that ran dbmail-mesh migrate up") } else { error };
+        answer.status.error = Some(plain(asked, &error));
+    }
+    answer.session = answer.status.is_known().then_some(session);
+    answer
+}
+
+/// The error without the node's name: it stands beside it.
+fn plain(asked: &Asked, error: &Error) -> String {
+    error.to_string().replace(&format!("{}: ", asked.endpoint), "")
+}
+
+async fn within<T>(bound: Duration, asking: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(bound, asking).await.unwrap_or_else(|_| {
+        Err(Error::new(Kind::Unreachable, format!("no answer within {} s", bound.as_secs()))
+            .remedy("look at the load, the locks and the network there"))
+    })
+}
+
+async fn open(asked: &Asked) -> Result<(Pool, Client)> {
+    let pool = asked.endpoint.pool("status")?;
+    let client = checkout(&asked.endpoint, &pool).await?;
+    Ok((pool, client))
+}
+
+/// Asks step by step: what the next step needs may not be there.
+async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_version_expected: i32) -> Result<()> {
+    let bound_ms = ANSWER_MAX.as_millis().to_string();
+    ask::row(client, include_str!("../../../sql/status/bound.sql"), &[&bound_ms]).await?;
+    let found = ask::row(client, include_str!("../../../sql/migrate/has_relation.sql"), &[&"migration"]).await?;
+    answer.status.installed = Some(found.get("found"));
+    if answer.status.installed == Some(false) {
+        return Ok(());
+    }
+    let version: i32 =
+        ask::row(client, include_str!("../../../sql/status/schema_version.sql"), &[]).await?.get("version");
+    answer.status.schema_version = Some(version);
+    if version != schema_version_expected {
+        return Ok(());
+    }
+    for row in ask::rows(client, include_str!("../../../sql/status/links.sql"), &[&sources]).await? {
+        answer.incoming.insert(row.get("source_id"), incoming(&row));
+    }
+    let faults = ask::rows(client, include_str!("../../../sql/status/trigger_faults.sql"), &[]).await?;
+    let row = ask::row(client, include_str!("../../../sql/status/node.sql"), &[]).await?;
+    fill_node(&mut answer.status, &row);
+    answer.status.trigger_faults = Some(trigger_faults(&faults, row.get("uid_has_default")));
+    Ok(())
+}
+
+fn fill_node(status: &mut NodeStatus, row: &Row) {
+    status.asked_at = row.get("asked_at");
+    status.installed_id = row.get("installed_id");
+    status.installed_stride = row.get("installed_stride");
+    status.mesh_id = row.get("mesh_id");
+    status.late_messages = row.get("late_messages");
+    status.late_longest_seconds = row.get("late_longest_seconds");
+    status.renumbers_total = row.get("renumbers_total");
+    status.renumbers_last_hour = row.get("renumbers_last_hour");
+    status.outbox_rows = row.get("outbox_rows");
+    status.set_aside_rows = row.get("set_aside_rows");
+    status.numbers_reserved = row.get("numbers_reserved");
+    status.uid_highest = row.get("uid_highest");
+    status.uid_used_percent = status.uid_highest.map(|highest| percent(highest, UID_LAST));
+    status.physmessage_id_highest = row.get("physmessage_id_highest");
+    status.physmessage_id_used_percent =
+        status.physmessage_id_highest.map(|highest| percent(highest, PHYSMESSAGE_ID_LAST));
+}
+
+fn trigger_faults(rows: &[Row], uid_has_default: bool) -> Vec<String> {
+    let fault = |row: &Row| {
+        let (relation, name): (&str, &str) = (row.get("relation"), row.get("name"));
+        if row.get("missing") {
+            format!("trigger {name} on {relation} is missing (create it again as the files in migrations/ do)")
+        } else {
+            format!("trigger {name} on {relation} is disabled (alter table {relation} enable trigger {name})")
+        }
+    };
+    let default = uid_has_default.then(|| {
+        "column message_idnr of dbmail_messages has a default, which burns UIDs \
+         (alter table dbmail_messages alter column message_idnr drop default)"
+            .to_owned()
+    });
+    rows.iter().map(fault).chain(default).collect()
+}
+
+fn incoming(row: &Row) -> Incoming {
+    let from: Option<String> = row.get("from_snapshot");
+    let position = from.map(|from| Position {
+        from,
+        to: row.get("to_snapshot"),
+        last_txid: row.get("last_txid"),
+        last_id: row.get("last_id"),
+    });
+    let link = LinkStatus {
+        state: LinkState::of(row.get("state"), position.is_some()),
+        since: row.get("since"),
+        copy_stage: row.get("copy_stage"),
+        copy_position: row.get("copy_position"),
+        applied_at: row.get("applied_at"),
+        set_aside_rows: row.get("set_aside_rows"),
+        last_error: row.get("last_error"),
+        last_error_at: row.get("last_error_at"),
+        ..LinkStatus::default()
+    };
+    Incoming { link, position }
+}
+
+/// What each source says of the selected targets, in the order of the answers.
+pub(super) async fn lags(answers: &[Answer<'_>]) -> Vec<Result<HashMap<i16, Lag>>> {
+    join_all(answers.iter().map(|source| within(ANSWER_MAX, lags_of(source, answers)))).await
+}
+
+async fn lags_of(source: &Answer<'_>, answers: &[Answer<'_>]) -> Result<HashMap<i16, Lag>> {
+    let Some((_, client)) = &source.session else {
+        return Err(Error::new(Kind::Unreachable, why_unknown(&source.status)));
+    };
+    let begun = |target: &&Answer<'_>| target.asked.selected && target.status.id != source.status.id;
+    let positions: Vec<(i16, &Position)> = answers
+        .iter()
+        .filter(begun)
+        .filter_map(|target| Some((target.status.id, target.incoming.get(&source.status.id)?.position.as_ref()?)))
+        .collect();
+    let targets: Vec<i16> = positions.iter().map(|(target, _)| *target).collect();
+    let from: Vec<&str> = positions.iter().map(|(_, position)| position.from.as_str()).collect();
+    let to: Vec<Option<&str>> = positions.iter().map(|(_, position)| position.to.as_deref()).collect();
+    let txids: Vec<&str> = positions.iter().map(|(_, position)| position.last_txid.as_str()).collect();
+    let ids: Vec<i64> = positions.iter().map(|(_, position)| position.last_id).collect();
+    let sql = include_str!("../../../sql/status/lag.sql");
+    let rows = ask::rows(client, sql, &[&targets, &from, &to, &txids, &ids]).await?;
+    let lag = |row: &Row| Lag { messages: row.get("lag_messages"), seconds: row.get("lag_seconds") };
+    Ok(rows.iter().map(|row| (row.get("target_id"), lag(row))).collect())
+}
+
+fn why_unknown(source: &NodeStatus) -> String {
+    match (&source.error, source.installed) {
+        (Some(error), _) => error.clone(),
+        (None, Some(false)) => "dbmail-mesh is not installed".into(),
+        (None, _) => "its schema is at a version that this program does not work with".into(),
+    }
+}
+
+/// The links into the selected nodes.
+pub(super) fn links(answers: &[Answer<'_>], lags: &[Result<HashMap<i16, Lag>>]) -> Vec<LinkStatus> {
+    let into = |target: &Answer<'_>| {
+        let others = answers.iter().zip(lags).filter(|(source, _)| source.status.id != target.status.id);
+        others.map(|(source, lags)| link(&source.status, target, lags)).collect::<Vec<_>>()
+    };
+    answers.iter().filter(|target| target.asked.selected).flat_map(into).collect()
+}
+
+fn link(source: &NodeStatus, target: &Answer<'_>, lags: &Result<HashMap<i16, Lag>>) -> LinkStatus {
+    let incoming = target.incoming.get(&source.id);
+    let mut link = incoming.map(|incoming| incoming.link.clone()).unwrap_or_default();
+    (link.source, link.source_id) = (source.name.clone(), source.id);
+    (link.target, link.target_id) = (target.status.name.clone(), target.status.id);
+    if incoming.is_some_and(|incoming| incoming.position.is_some()) {
+        let unknown = |why: &dyn Display| Some(format!("node {}: {why}", source.name));
+        match lags.as_ref().map(|lags| lags.get(&target.status.id)) {
+            Ok(Some(lag)) => (link.lag_messages, link.lag_seconds) = (Some(lag.messages), Some(lag.seconds)),
+            Ok(None) => link.lag_error = unknown(&"it did not answer for this link"),
+            Err(error) => link.lag_error = unknown(error),
+        }
+    }
+    link
+}
