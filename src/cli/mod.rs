@@ -1,6 +1,7 @@
 //! The command: what it understands, and how it ends. A file a subcommand.
 
 mod config;
+mod demo;
 mod migrate;
 mod output;
 mod run;
@@ -44,6 +45,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Config(config::Args),
+    Demo(demo::Args),
     Migrate(migrate::Args),
     Run(run::Args),
     Status(status::Args),
@@ -112,6 +114,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
     runtime.block_on(async {
         match cli.command {
             Command::Config(args) => config::run(args, &cli.common, output).await,
+            Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Status(args) => status::run(args, &cli.common, output).await,

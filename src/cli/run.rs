@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::output::Output;
 use super::{Common, OK};
@@ -21,6 +22,9 @@ pub(super) struct Args {
     /// Only the links into this node; can be given several times [default: all nodes of the settings].
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
+    /// Stops also when standard input ends: for a parent that must not leave a worker behind, however it ends itself.
+    #[arg(long, hide = true)]
+    stop_at_eof: bool,
 }
 
 pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Result<u8> {
@@ -32,6 +36,7 @@ pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Re
     };
     let (mut interrupt, mut terminate) =
         (stop(SignalKind::interrupt(), "SIGINT")?, stop(SignalKind::terminate(), "SIGTERM")?);
+    let input_ended = end_of_input(args.stop_at_eof);
     let worker = Worker::start(Options {
         nodes: settings.nodes.iter().map(Endpoint::from).collect(),
         targets,
@@ -42,10 +47,25 @@ pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Re
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = input_ended => {}
     }
     worker.stop().await;
     tracing::info!("worker stopped");
     Ok(OK)
+}
+
+/// Waits until standard input has ended; for ever where that is not `asked_for`.
+async fn end_of_input(asked_for: bool) {
+    if !asked_for {
+        return std::future::pending().await;
+    }
+    let (ended, end) = oneshot::channel::<()>();
+    // A thread of its own and no task: a read that blocks must not keep the process from ending.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
 }
 
 /// Settings that do not fit an installation end the command; a node that cannot be reached, or is not installed yet, does not.

@@ -1,12 +1,13 @@
 //! Throwaway PostgreSQL for `dbmail-mesh demo` and the tests: clusters, dbmail databases, a stand-in for dbmail, and
 //! the check of the guarantees.
 //!
-//! Nothing here is used by a worker that serves real mail, and nothing here depends on the schema `dbmail_mesh`.
+//! Nothing here is used by a worker that serves real mail, and nothing but the demo depends on the schema `dbmail_mesh`.
 
 pub mod audit;
 pub mod binaries;
 pub mod catalog;
 pub mod cluster;
+pub mod demo;
 pub mod findings;
 mod keeper;
 pub mod ledger;
