@@ -2,7 +2,11 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::error::{Error, Kind, Result};
@@ -15,9 +19,17 @@ pub fn init(settings: &LogSettings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| Error::new(Kind::Usage, format!("log.level = {:?}: {error}", settings.level)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let harmless = filter_fn(shows_no_content);
     let done = match settings.format {
-        LogFormat::Text => builder.with_ansi(stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            builder.with_ansi(stderr().is_terminal()).with_target(false).finish().with(harmless).try_init()
+        }
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(harmless).try_init(),
     };
     done.map_err(|error| Error::new(Kind::Internal, format!("cannot set up the log: {error}")))
+}
+
+/// The driver's debug messages hold the parameters of statements, hence people's mail: they are never logged.
+fn shows_no_content(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::INFO
 }

@@ -178,6 +178,8 @@ async fn install_look_and_take_away() {
     let logged = file.run("migrate status --log-level debug --log-format json").err;
     let line: serde_json::Value = serde_json::from_str(logged.lines().next().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["message"]), (&"DEBUG".into(), &"connected".into()), "{logged}");
+    let logged = file.run("migrate status --log-level trace --log-format json").err;
+    assert!(!logged.contains("executing statement"), "the driver logs parameters, and so people's mail: {logged}");
 
     let down = file.run("migrate down --node ams");
     assert_eq!(down.code, 0, "{down:?}");

@@ -30,7 +30,7 @@ impl Progress {
         let shown = if stderr().is_terminal() {
             let bar = ProgressBar::new(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
             // A template that cannot be read would be a slip of ours: then the default one will do.
-            if let Ok(style) = ProgressStyle::with_template("  {bar:20} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("  {bar:10} {msg}") {
                 bar.set_style(style);
             }
             Shown::Bar(bar)

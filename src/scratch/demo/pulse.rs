@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::ground::Mesh;
 use crate::domain::ids::NodeId;
@@ -15,8 +16,10 @@ pub(super) struct Pulse {
     pub(super) late: i64,
     /// How long the longest of them has been waiting, in seconds.
     pub(super) late_s: f64,
-    /// New UIDs that were given out so far, by the node that knows of most.
+    /// Messages that got a new UID so far, by the node that knows of most.
     pub(super) renumbered: i64,
+    /// The new UIDs that were given out for them.
+    pub(super) new_uids: i64,
     /// Changes of messages that have yet to be taken over, by the link that is furthest behind.
     pub(super) behind: i64,
     /// The age of the oldest such change on any link, in seconds.
@@ -41,20 +44,25 @@ impl Nurse {
             pulse.late += row.get::<_, i64>("late");
             pulse.late_s = pulse.late_s.max(row.get("waited_s"));
             pulse.renumbered = pulse.renumbered.max(row.get("renumbered"));
+            pulse.new_uids = pulse.new_uids.max(row.get("new_uids"));
             self.links_into(*target, client, &mut pulse).await?;
         }
         Ok(pulse)
     }
 
     async fn links_into(&self, target: NodeId, client: &Client, pulse: &mut Pulse) -> Result<()> {
-        let positions = client.query(include_str!("../../../sql/scratch/demo/positions.sql"), &[]).await?;
-        for position in positions {
-            let id = NodeId(position.get("source_id"));
-            let Some(source) = self.clients.get(&id).filter(|_| id != target) else { continue };
-            let snapshot: &str = position.get("snapshot");
-            let row = source.query_one(include_str!("../../../sql/scratch/demo/backlog.sql"), &[&snapshot]).await?;
-            pulse.behind = pulse.behind.max(row.get("messages"));
-            pulse.behind_s = pulse.behind_s.max(row.get("seconds"));
+        let sources: Vec<i16> = self.clients.keys().filter(|id| **id != target).map(|id| id.0).collect();
+        for link in client.query(include_str!("../../../sql/status/links.sql"), &[&sources]).await? {
+            // Null while the link has not begun.
+            let Some(from) = link.get::<_, Option<String>>("from_snapshot") else { continue };
+            let Some(source) = self.clients.get(&NodeId(link.get("source_id"))) else { continue };
+            let (to, last_txid): (Option<String>, String) = (link.get("to_snapshot"), link.get("last_txid"));
+            let last_id: i64 = link.get("last_id");
+            let parameters: [&(dyn ToSql + Sync); 5] =
+                [&vec![target.0], &vec![from], &vec![to], &vec![last_txid], &vec![last_id]];
+            let row = source.query_one(include_str!("../../../sql/status/lag.sql"), &parameters).await?;
+            pulse.behind = pulse.behind.max(row.get("lag_messages"));
+            pulse.behind_s = pulse.behind_s.max(row.get("lag_seconds"));
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub(super) struct Tally {
     pub(super) copies: usize,
     pub(super) expunges: usize,
     pub(super) renumbered: i64,
+    pub(super) new_uids: i64,
     pub(super) late_s_max: f64,
     pub(super) behind_s_max: f64,
     pub(super) highest_uid: i64,
@@ -50,6 +51,7 @@ impl Tally {
     /// Takes over the numbers of a moment.
     pub(super) fn note(&mut self, pulse: &Pulse) {
         self.renumbered = self.renumbered.max(pulse.renumbered);
+        self.new_uids = self.new_uids.max(pulse.new_uids);
         self.late_s_max = self.late_s_max.max(pulse.late_s);
         self.behind_s_max = self.behind_s_max.max(pulse.behind_s);
     }
@@ -62,9 +64,10 @@ impl Tally {
     }
 
     fn lines(&self) -> String {
-        let Self { deliveries, copies, expunges, renumbered, .. } = self;
-        let mut text =
-            format!("  {deliveries} deliveries, {copies} copies, {expunges} expunges, {renumbered} renumbered\n");
+        let Self { deliveries, copies, expunges, renumbered, new_uids, .. } = self;
+        let mut text = format!(
+            "  {deliveries} deliveries, {copies} copies, {expunges} expunges, {renumbered} messages renumbered ({new_uids} new UIDs)\n"
+        );
         if let Some(after) = self.converged {
             let _ = writeln!(text, "  nodes equal {:.1} s after the traffic ended", after.as_secs_f64());
         }
@@ -94,7 +97,7 @@ impl Verdict {
     /// Prints a line for each guarantee, what was found, and the numbers. Returns whether everything held.
     pub(super) fn tell(&self, story: &mut Story<'_>) -> Result<bool> {
         let Report { messages, .. } = self.report;
-        story.say(format!("The databases of all nodes, with {messages} messages each, and what the clients saw:\n"))?;
+        story.say(format!("The databases of all nodes ({messages} messages) and what the clients saw:\n"))?;
         for (guarantee, letter, words) in GUARANTEES {
             story.say(line(letter, words, self.report.of(guarantee)))?;
         }
