@@ -3,7 +3,8 @@
 select v.birth_uid, v.state = 'd' as dead, coalesce(v.uid, v.birth_uid) as uid, coalesce(v.mailbox_idnr, 0) as mailbox_idnr,
        coalesce(c.origin_node, n.node_id) as origin_node, coalesce(c.origin_id, g.physmessage_id, 0) as origin_id,
        coalesce(g.physmessage_id, 0) as physmessage_id,
-       coalesce(g.seen_flag, 0::smallint) as seen, coalesce(g.answered_flag, 0::smallint) as answered, coalesce(g.deleted_flag, 0::smallint) as deleted,
+       coalesce(g.seen_flag, 0::smallint) as seen, coalesce(g.answered_flag, 0::smallint) as answered,
+       coalesce(g.deleted_flag, 0::smallint) as deleted,
        coalesce(g.flagged_flag, 0::smallint) as flagged, coalesce(g.draft_flag, 0::smallint) as draft,
        coalesce(g.unique_id, '') as unique_id, coalesce(l.status, g.status, 2::smallint) as status,
        array(select k.keyword::text from public.dbmail_keywords k where k.message_idnr = g.message_idnr order by k.keyword)

@@ -9,7 +9,7 @@ use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
 use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::{Cluster, Options};
-use dbmail_mesh::scratch::standin::{Flags, Mail, Session, StoreFlags};
+use dbmail_mesh::scratch::standin::{Flags, INTERNAL_USER, Mail, Session, StoreFlags};
 
 use super::Mesh;
 
@@ -31,6 +31,10 @@ async fn dbmail_sees_no_error_no_deadlock_and_no_long_wait() {
     let worker = mesh.work();
     mesh.await_count(2, "select count(*) from dbmail_mailboxes where name in ('INBOX', 'Folder')", 2).await;
 
+    // Sessions that make dbmail's staging mailbox at once get in each other's way, with or without us.
+    for id in [1, 2] {
+        mesh.dbmail(id).await.find_or_create_mailbox(INTERNAL_USER, "INBOX").await.unwrap();
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let shared = Arc::new(Shared { fixed: vec![inbox, folder], passing: Mutex::default(), waits_ms: Mutex::default() });
     let mut tasks = Vec::new();
