@@ -1,6 +1,4 @@
--- How many messages wait for a new UID on this node and for how many seconds the longest; which new UIDs this node knows of, and
--- of how many messages.
-select (select count(*) from dbmail_mesh.late) as late,
-       (select coalesce(extract(epoch from max(waiting)), 0)::double precision from dbmail_mesh.late_messages) as waited_s,
-       count(*) as new_uids, count(distinct birth_uid) as renumbered
+-- How many messages this node knows to have got a new UID, and how many new UIDs were given out for them; deliveries that may
+-- have overtaken others, and that nobody has looked at yet.
+select count(distinct birth_uid) as renumbered, count(*) as new_uids, (select count(*) from dbmail_mesh.overtaking) as overtaking
 from dbmail_mesh.number

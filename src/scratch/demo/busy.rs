@@ -38,7 +38,7 @@ pub(super) async fn play(ground: &Ground, options: &Options, story: &mut Story<'
     let mesh = ground.mesh("mail", options.nodes, stride, None).await?;
     let worker = mesh.work(None)?;
     let books = Arc::new(Books::new(prepare(&mesh).await?));
-    let mut run = Run { nurse: Nurse::new(&mesh).await?, mesh, books, tally: Tally::default() };
+    let mut run = Run { nurse: Nurse::new(&mesh, stride).await?, mesh, books, tally: Tally::default() };
 
     let mut progress = Progress::new(options.length);
     let (stop_writing, stop_reading) = (CancellationToken::new(), CancellationToken::new());
@@ -132,11 +132,7 @@ impl Run<'_> {
         let mut sessions = self.mesh.sessions().await?;
         while begun.elapsed() < CONVERGENCE_MAX {
             let pulse = self.look(progress).await?;
-            if pulse.late == 0
-                && pulse.behind == 0
-                && self.equal(&mut sessions).await?
-                && self.tidy(&mut sessions).await?
-            {
+            if pulse.is_at_rest() && self.equal(&mut sessions).await? && self.tidy(&mut sessions).await? {
                 return Ok(Some(begun.elapsed()));
             }
             tokio::time::sleep(POLL).await;
@@ -180,7 +176,6 @@ impl Run<'_> {
             }
         }
         self.tally.note(&self.nurse.pulse().await?);
-        self.tally.highest_uid = self.nurse.highest_uid().await?;
         self.tally.converged = converged;
         self.tally.deliveries = self.books.ledger.deliveries();
         self.tally.copies = self.books.copies.load(Ordering::Relaxed);

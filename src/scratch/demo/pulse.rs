@@ -1,13 +1,14 @@
-//! How a mesh is doing at a moment, in numbers.
-
-use std::collections::BTreeMap;
+//! How a mesh is doing at a moment, in numbers: what `dbmail-mesh status` tells, and the new UIDs.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 use super::ground::Mesh;
-use crate::domain::ids::NodeId;
+use crate::config::NodeSettings;
+use crate::domain::ids::Stride;
 use crate::error::Result;
+use crate::migrate::MigrationSet;
+use crate::node::Endpoint;
+use crate::node::status::{self, Asked};
 
 /// The numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Pulse {
     pub(super) late: i64,
     /// How long the longest of them has been waiting, in seconds.
     pub(super) late_s: f64,
+    /// Deliveries that could not wait for their mailbox's lock, and that nobody has looked at yet: late messages may follow.
+    pub(super) overtaking: i64,
     /// Messages that got a new UID so far, by the node that knows of most.
     pub(super) renumbered: i64,
     /// The new UIDs that were given out for them.
@@ -24,56 +27,58 @@ pub(super) struct Pulse {
     pub(super) behind: i64,
     /// The age of the oldest such change on any link, in seconds.
     pub(super) behind_s: f64,
+    /// The highest UID that is in use.
+    pub(super) highest_uid: i64,
+    /// Whether a node or a link could not say.
+    pub(super) incomplete: bool,
 }
 
-/// Takes the pulse, over connections of its own.
+impl Pulse {
+    /// Whether nothing moves any more, as far as these numbers tell.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.incomplete && self.late == 0 && self.overtaking == 0 && self.behind == 0
+    }
+}
+
+/// Takes the pulse.
 pub(super) struct Nurse {
-    clients: BTreeMap<NodeId, Client>,
+    asked: Vec<Asked>,
+    clients: Vec<Client>,
+    stride: Stride,
+    schema_version: i32,
 }
 
 impl Nurse {
-    pub(super) async fn new(mesh: &Mesh<'_>) -> Result<Self> {
-        let ids = mesh.nodes.iter().map(|node| node.id);
-        Ok(Self { clients: ids.zip(mesh.clients().await?).collect() })
+    pub(super) async fn new(mesh: &Mesh<'_>, stride: Stride) -> Result<Self> {
+        let ask = |node: &NodeSettings| Asked {
+            endpoint: Endpoint::from(node),
+            address: node.address.clone(),
+            selected: true,
+        };
+        let asked = mesh.nodes.iter().map(ask).collect();
+        Ok(Self { asked, clients: mesh.clients().await?, stride, schema_version: MigrationSet::embedded()?.latest() })
     }
 
     pub(super) async fn pulse(&self) -> Result<Pulse> {
         let mut pulse = Pulse::default();
-        for (target, client) in &self.clients {
+        let status = status::read(&self.asked, self.stride, self.schema_version).await;
+        for node in &status.nodes {
+            pulse.incomplete |= node.late_messages.is_none();
+            pulse.late += node.late_messages.unwrap_or_default();
+            pulse.late_s = pulse.late_s.max(node.late_longest_seconds.unwrap_or_default());
+            pulse.highest_uid = pulse.highest_uid.max(node.uid_highest.unwrap_or_default());
+        }
+        for link in &status.links {
+            pulse.incomplete |= link.lag_messages.is_none();
+            pulse.behind = pulse.behind.max(link.lag_messages.unwrap_or_default());
+            pulse.behind_s = pulse.behind_s.max(link.lag_seconds.unwrap_or_default());
+        }
+        for client in &self.clients {
             let row = client.query_one(include_str!("../../../sql/scratch/demo/pulse.sql"), &[]).await?;
-            pulse.late += row.get::<_, i64>("late");
-            pulse.late_s = pulse.late_s.max(row.get("waited_s"));
+            pulse.overtaking += row.get::<_, i64>("overtaking");
             pulse.renumbered = pulse.renumbered.max(row.get("renumbered"));
             pulse.new_uids = pulse.new_uids.max(row.get("new_uids"));
-            self.links_into(*target, client, &mut pulse).await?;
         }
         Ok(pulse)
-    }
-
-    async fn links_into(&self, target: NodeId, client: &Client, pulse: &mut Pulse) -> Result<()> {
-        let sources: Vec<i16> = self.clients.keys().filter(|id| **id != target).map(|id| id.0).collect();
-        for link in client.query(include_str!("../../../sql/status/links.sql"), &[&sources]).await? {
-            // Null while the link has not begun.
-            let Some(from) = link.get::<_, Option<String>>("from_snapshot") else { continue };
-            let Some(source) = self.clients.get(&NodeId(link.get("source_id"))) else { continue };
-            let (to, last_txid): (Option<String>, String) = (link.get("to_snapshot"), link.get("last_txid"));
-            let last_id: i64 = link.get("last_id");
-            let parameters: [&(dyn ToSql + Sync); 5] =
-                [&vec![target.0], &vec![from], &vec![to], &vec![last_txid], &vec![last_id]];
-            let row = source.query_one(include_str!("../../../sql/status/lag.sql"), &parameters).await?;
-            pulse.behind = pulse.behind.max(row.get("lag_messages"));
-            pulse.behind_s = pulse.behind_s.max(row.get("lag_seconds"));
-        }
-        Ok(())
-    }
-
-    /// The highest UID that any node has shown.
-    pub(super) async fn highest_uid(&self) -> Result<i64> {
-        let mut highest = 0;
-        for client in self.clients.values() {
-            let row = client.query_one(include_str!("../../../sql/scratch/demo/highest_uid.sql"), &[]).await?;
-            highest = highest.max(row.get("high"));
-        }
-        Ok(highest)
     }
 }

@@ -52,6 +52,7 @@ impl Tally {
     pub(super) fn note(&mut self, pulse: &Pulse) {
         self.renumbered = self.renumbered.max(pulse.renumbered);
         self.new_uids = self.new_uids.max(pulse.new_uids);
+        self.highest_uid = self.highest_uid.max(pulse.highest_uid);
         self.late_s_max = self.late_s_max.max(pulse.late_s);
         self.behind_s_max = self.behind_s_max.max(pulse.behind_s);
     }
