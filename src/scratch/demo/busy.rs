@@ -192,7 +192,7 @@ impl Run<'_> {
         let mut failures = self.books.failures();
         let logs = ground.server_logs()?;
         failures.extend(logs.lines().filter(|line| line.contains("deadlock detected")).map(str::to_owned));
-        Ok(Verdict { report, failures, tally: self.tally })
+        Ok(Verdict { report, failures, overtaken: ground.was_overtaken(), tally: self.tally })
     }
 }
 

@@ -97,6 +97,12 @@ impl Ground {
         story.say(format!("\nThe worker's log ends:\n{}", shown.join("\n")))
     }
 
+    /// Whether the worker has noticed that a delivery overtook another because it could not wait for a mailbox's lock any longer.
+    pub(super) fn was_overtaken(&self) -> bool {
+        let log = std::fs::read(self.worker_log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).contains("messages were overtaken")
+    }
+
     /// The servers' logs, all together.
     pub(super) fn server_logs(&self) -> Result<String> {
         self.clusters.iter().map(Cluster::log).collect()

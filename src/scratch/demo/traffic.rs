@@ -1,5 +1,6 @@
 //! Busy dbmail sessions: deliveries, copies and expunges in the same few mailboxes on all nodes at once.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,11 +19,14 @@ use crate::scratch::standin::{Flags, Mail, Session, StoreFlags};
 /// Sessions that write on each node.
 pub(super) const SESSIONS_PER_NODE: usize = 3;
 
-/// A session's pause between two operations, in milliseconds: the demo is to fit a small machine.
-const PAUSE_MS: std::ops::Range<u64> = 20..120;
+/// A session's pause between two operations, in milliseconds, with up to [`NODES_AT_FULL_SPEED`] nodes: the demo is to fit a small
+/// machine. Every node has sessions of its own and takes over what all the others get, so more nodes have longer pauses, by the
+/// square of their number.
+const PAUSE_MS: Range<u64> = 20..120;
+const NODES_AT_FULL_SPEED: u64 = 3;
 
 /// The sizes of messages, in bytes.
-const SIZES: std::ops::Range<usize> = 400..8000;
+const SIZES: Range<usize> = 400..8000;
 
 /// Accounts, and the mailboxes of each.
 pub(super) const PLACES: [(&str, &str); 4] =
@@ -64,14 +68,23 @@ impl Books {
 pub(super) fn start(mesh: &Mesh<'_>, books: &Arc<Books>, seed: u64, stop: &CancellationToken) -> JoinSet<Result<()>> {
     let mut sessions = JoinSet::new();
     let mut seeds = Rng::with_seed(seed);
+    let pause_ms = pause_ms(mesh.nodes.len());
     for node in &mesh.nodes {
         for _ in 0..SESSIONS_PER_NODE {
             let (node_name, config) = (node.name.to_string(), node.connection.clone());
             let (books, rng, stop) = (Arc::clone(books), Rng::with_seed(seeds.u64(..)), stop.clone());
-            sessions.spawn(async move { Writer::connect(node_name, config, books, rng).await?.run(&stop).await });
+            let pause_ms = pause_ms.clone();
+            sessions
+                .spawn(async move { Writer::connect(node_name, config, books, rng).await?.run(pause_ms, &stop).await });
         }
     }
     sessions
+}
+
+fn pause_ms(nodes: usize) -> Range<u64> {
+    let nodes = u64::try_from(nodes).unwrap_or(u64::MAX).max(NODES_AT_FULL_SPEED);
+    let longer = |ms: u64| ms.saturating_mul(nodes * nodes) / (NODES_AT_FULL_SPEED * NODES_AT_FULL_SPEED);
+    longer(PAUSE_MS.start)..longer(PAUSE_MS.end)
 }
 
 struct Writer {
@@ -90,7 +103,7 @@ impl Writer {
         Ok(Self { node, config, session, books, rng })
     }
 
-    async fn run(mut self, stop: &CancellationToken) -> Result<()> {
+    async fn run(mut self, pause_ms: Range<u64>, stop: &CancellationToken) -> Result<()> {
         self.session.login(PLACES[0].0).await?;
         while !stop.is_cancelled() {
             if let Err(error) = self.once().await {
@@ -99,7 +112,7 @@ impl Writer {
                     self.session = Session::connect(&self.config).await?;
                 }
             }
-            tokio::time::sleep(Duration::from_millis(self.rng.u64(PAUSE_MS))).await;
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(pause_ms.clone()))).await;
         }
         Ok(())
     }

@@ -21,12 +21,19 @@ const GUARANTEES: [(Guarantee, &str, &str); 6] = [
     (Guarantee::Limits, " ", "ids of content stay dense, as dbmail needs them"),
 ];
 
+const SLOW: &str = "  \
+  B: a mailbox was locked for longer than a delivery waits for us, so one went ahead and overtook another. That one is renumbered,
+  and no client misses it, but it was visible under its low UID meanwhile. The README says so under Limits; here it means that
+  this machine is too slow for this traffic.";
+
 /// The outcome of the traffic.
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) report: Report,
     /// Statements of dbmail's that failed.
     pub(super) failures: Vec<String>,
+    /// Whether a delivery could not wait for its mailbox's lock.
+    pub(super) overtaken: bool,
     pub(super) tally: Tally,
 }
 
@@ -103,6 +110,9 @@ impl Verdict {
             story.say(line(letter, words, self.report.of(guarantee)))?;
         }
         story.say(line("G", "no statement of dbmail's failed, no deadlock", &self.failures))?;
+        if self.overtaken && !self.report.of(Guarantee::B).is_empty() {
+            story.say(SLOW)?;
+        }
         if self.tally.converged.is_none() {
             story.say("  The nodes did not become equal in time.")?;
         }
@@ -133,7 +143,7 @@ mod tests {
 
     fn verdict() -> Verdict {
         let tally = Tally { converged: Some(Duration::from_secs(1)), ..Tally::default() };
-        Verdict { report: Report::default(), failures: Vec::new(), tally }
+        Verdict { report: Report::default(), failures: Vec::new(), overtaken: false, tally }
     }
 
     fn told(verdict: &Verdict) -> (bool, String) {
