@@ -56,10 +56,8 @@ impl Nurse {
             // Null while the link has not begun.
             let Some(from) = link.get::<_, Option<String>>("from_snapshot") else { continue };
             let Some(source) = self.clients.get(&NodeId(link.get("source_id"))) else { continue };
-            let (to, last_txid): (Option<String>, String) = (link.get("to_snapshot"), link.get("last_txid"));
-            let last_id: i64 = link.get("last_id");
-            let parameters: [&(dyn ToSql + Sync); 5] =
-                [&vec![target.0], &vec![from], &vec![to], &vec![last_txid], &vec![last_id]];
+            let (to, last_id): (Option<String>, i64) = (link.get("to_snapshot"), link.get("last_id"));
+            let parameters: [&(dyn ToSql + Sync); 4] = [&vec![target.0], &vec![from], &vec![to], &vec![last_id]];
             let row = source.query_one(include_str!("../../../sql/status/lag.sql"), &parameters).await?;
             pulse.behind = pulse.behind.max(row.get("lag_messages"));
             pulse.behind_s = pulse.behind_s.max(row.get("lag_seconds"));
