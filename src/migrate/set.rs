@@ -45,8 +45,15 @@ macro_rules! embed {
 }
 
 /// Stem, up, down. A test compares the list with the folder.
-const EMBEDDED: &[(&str, &str, &str)] =
-    embed!["0001_tables", "0002_numbers", "0003_capture", "0004_watermarks", "0005_apply", "0006_views",];
+const EMBEDDED: &[(&str, &str, &str)] = embed![
+    "0001_tables",
+    "0002_numbers",
+    "0003_capture",
+    "0004_watermarks",
+    "0005_apply",
+    "0006_content",
+    "0007_views",
+];
 
 impl MigrationSet {
     /// A set of `(NNNN_name, up, down)`.

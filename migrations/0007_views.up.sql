@@ -1,4 +1,4 @@
--- dbmail-mesh 0006: what a person looks at.
+-- dbmail-mesh 0007: what a person looks at.
 
 create view dbmail_mesh.renumbers as
 select r.applied_at, u.userid as owner, m.name as mailbox, r.mailbox_idnr, r.old_uid, r.new_uid, r.birth_uid, r.was_visible,
@@ -91,4 +91,4 @@ comment on column dbmail_mesh.link_progress.set_aside is 'Rows that could not be
 -- The functions write as their owner. dbmail's role needs none of them: triggers run whoever fires them.
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name) values (6, 'views');
+insert into dbmail_mesh.migration (version, name) values (7, 'views');

@@ -1,0 +1,132 @@
+//! Who takes part in a settlement, and what is to be settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::error::Result;
+use crate::node::participant;
+use crate::worker::hub::Node;
+use crate::worker::pace::{Pace, Paces};
+
+/// A delivery to many recipients is not waited for longer than this: a staging row that dbmail left behind would stop us for ever.
+const DELIVERY_PATIENCE_S: f64 = 60.0;
+
+impl Settler {
+    /// Who takes part, and what is to be settled.
+    pub(super) async fn gather(&self, mailbox: MailboxId) -> Result<(Vec<Participant<'_>>, Matter)> {
+        let mut waited: BTreeMap<BirthUid, f64> = BTreeMap::new();
+        let mut participants = Vec::new();
+        let mut mesh_id: Option<String> = None;
+        let own: BTreeSet<NodeId> = self.hub.targets().map(|node| node.endpoint.id).collect();
+        // The nodes of this worker first: they say which mesh this is about.
+        let nodes = self.hub.nodes().filter(|node| own.contains(&node.endpoint.id));
+        let nodes = nodes.chain(self.hub.nodes().filter(|node| !own.contains(&node.endpoint.id)));
+        for node in nodes {
+            let found = match self.look(node, mailbox).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::debug!(node = node.endpoint.name, %error, "not part of a settlement");
+                    continue;
+                }
+            };
+            let Some((participant, ripe, its_mesh)) = found else { continue };
+            if *mesh_id.get_or_insert_with(|| its_mesh.clone()) != its_mesh {
+                continue;
+            }
+            for (birth, seconds) in ripe {
+                let longest = waited.entry(birth).or_default();
+                *longest = longest.max(seconds);
+            }
+            participants.push(participant);
+        }
+        participants.sort_by_key(|participant: &Participant<'_>| participant.node.endpoint.id);
+        let candidates = if waited.is_empty() {
+            self.paces().forget(mailbox);
+            BTreeSet::new()
+        } else if self.keep_pace(mailbox, &mut participants).await? {
+            self.currency(mailbox, &mut participants, &waited).await?
+        } else {
+            BTreeSet::new()
+        };
+        Ok((participants, Matter { mailbox, candidates }))
+    }
+
+    fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves out nodes that are too far behind in the mailbox. `false`: one may catch up any moment, so wait.
+    async fn keep_pace(&self, mailbox: MailboxId, participants: &mut Vec<Participant<'_>>) -> Result<bool> {
+        let low = participants.iter().map(|participant| participant.high).min().unwrap_or_default();
+        let mut tops: BTreeMap<NodeId, Uid> = BTreeMap::new();
+        for participant in participants.iter().filter(|participant| participant.high > low) {
+            if let Some(top) = participant::top_above(&participant.client, mailbox, low).await? {
+                tops.insert(participant.node.endpoint.id, top);
+            }
+        }
+        let (now, patience) = (Instant::now(), self.hub.mesh.patience);
+        let mut paces = self.paces();
+        let mut wait = false;
+        participants.retain(|participant| {
+            let id = participant.node.endpoint.id;
+            let top = tops.iter().filter(|(of, _)| **of != id).map(|(_, top)| *top).max().unwrap_or_default();
+            let pace = paces.judge(mailbox, id, participant.high, top, now, patience);
+            wait |= pace == Pace::Behind;
+            pace != Pace::Lost
+        });
+        Ok(!wait)
+    }
+
+    /// A look at one node without locks; `None` when it has no part in this.
+    async fn look<'a>(
+        &self,
+        node: &'a Node,
+        mailbox: MailboxId,
+    ) -> Result<Option<(Participant<'a>, BTreeMap<BirthUid, f64>, String)>> {
+        let client = node.writer().await?;
+        let glance = participant::glance(&client, mailbox).await?;
+        let (Some(mesh), Some(high)) = (glance.mesh_id, glance.high) else { return Ok(None) };
+        let ripe = participant::ripe_messages(&client, mailbox, self.settle_after_s(), MESSAGES_AT_ONCE).await?;
+        Ok(Some((Participant { node, client, high, held: BTreeMap::new() }, ripe, mesh)))
+    }
+
+    /// Which messages can be settled now: those that every node which takes part has received and dbmail is done with. A node that
+    /// has been behind for longer than the patience is left out.
+    async fn currency(
+        &self,
+        mailbox: MailboxId,
+        participants: &mut Vec<Participant<'_>>,
+        waited: &BTreeMap<BirthUid, f64>,
+    ) -> Result<BTreeSet<BirthUid>> {
+        let mut candidates: BTreeSet<BirthUid> =
+            waited.keys().copied().take(usize::try_from(MESSAGES_AT_ONCE).unwrap_or(usize::MAX)).collect();
+        if candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let waited_for = |birth: &BirthUid| waited.get(birth).copied().unwrap_or_default();
+        let mut postponed: BTreeSet<BirthUid> = BTreeSet::new();
+        for participant in participants.iter_mut() {
+            participant.held = participant::held(&participant.client, &candidates).await?;
+            let delivering = participant::in_delivery(&participant.client, &candidates).await?;
+            postponed.extend(delivering.into_iter().filter(|birth| waited_for(birth) < DELIVERY_PATIENCE_S));
+        }
+        let (now, patience) = (Instant::now(), self.hub.mesh.patience);
+        let mut paces = self.paces();
+        participants.retain(|participant| {
+            let lacking = candidates.iter().copied().filter(|birth| !participant.held.contains_key(birth)).collect();
+            let node = participant.node.endpoint.id;
+            let lost = paces.judge_lacking(mailbox, node, &lacking, now, patience) == Pace::Lost;
+            if lost {
+                tracing::debug!(node = participant.node.endpoint.name, "too far behind to take part in a settlement");
+            }
+            !lost
+        });
+        candidates.retain(|birth| {
+            !postponed.contains(birth) && participants.iter().all(|participant| participant.held.contains_key(birth))
+        });
+        Ok(candidates)
+    }
+}

@@ -1,0 +1,191 @@
+//! Settlement: late messages get their new UIDs, on all nodes that can be reached and are current, at once.
+//!
+//! 1. Which nodes take part: those that can be reached, belong to the mesh and have the mailbox. One that has not received a late
+//!    message yet is waited for, up to `mesh.patience`; then it is left out and learns of the new UID as of any other change.
+//! 2. Reserve: new numbers of the deciding node (the lowest that takes part), above every high line, committed before anyone
+//!    writes them. A settlement that breaks off burns them; they are never handed out again.
+//! 3. Lock the mailbox's line on each node, in the order of their numbers; the first is the mutex. Each node bounds by itself how
+//!    long it waits and holds.
+//! 4. Plan ([`crate::domain::settlement`]), write, commit, node by node. If it breaks off between two commits, the others get the
+//!    new UIDs as an ordinary change: what a settlement writes is captured.
+
+mod gather;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deadpool_postgres::Client;
+
+use super::hub::{Hub, Node};
+use super::pace::Paces;
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::rule::Held;
+use crate::domain::settlement::Plan;
+use crate::error::{Error, Kind, Result};
+use crate::node::participant;
+use write::Setback;
+
+/// The most messages settled at once: what can be written well within the lock bound.
+const MESSAGES_AT_ONCE: i64 = 500;
+/// The most mailboxes looked at in one round.
+const MAILBOXES_AT_ONCE: i64 = 100;
+/// How often numbers are reserved anew, each time higher, while deliveries overtake them.
+const RESERVATIONS: u32 = 6;
+/// How often a node that does not give its lock in time is tried before the settlement goes on without it.
+const LOCK_TRIES: u32 = 4;
+/// How often the late are looked for when there were some a moment ago, at the most.
+const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
+/// How often they are looked for when there were none and nobody rang.
+const IDLE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A point at which a settlement can break off. For tests: [`Settler::break_off_at`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The numbers are reserved.
+    Reserved,
+    /// So many nodes are locked.
+    Locked(usize),
+    /// So many nodes are written to.
+    Written(usize),
+    /// So many nodes have committed.
+    Committed(usize),
+}
+
+/// Settles the mailboxes of the nodes that this worker writes to.
+pub struct Settler {
+    hub: Arc<Hub>,
+    paces: Mutex<Paces>,
+    break_off_at: Option<Step>,
+}
+
+/// A node that takes part.
+struct Participant<'a> {
+    node: &'a Node,
+    client: Client,
+    high: Uid,
+    held: BTreeMap<BirthUid, Held>,
+}
+
+/// What a settlement is about.
+struct Matter {
+    mailbox: MailboxId,
+    candidates: BTreeSet<BirthUid>,
+}
+
+impl Settler {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, paces: Mutex::default(), break_off_at: None }
+    }
+
+    /// A settler for tests, outside a worker, that breaks off at a step.
+    ///
+    /// # Errors
+    /// `Internal` when a connection pool cannot be built.
+    pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
+        Ok(Self { hub: Arc::new(Hub::new(options)?), paces: Mutex::default(), break_off_at: step })
+    }
+
+    /// Settles what is late, for ever.
+    pub(crate) async fn run(self) {
+        let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
+        loop {
+            let any = self.round().await;
+            let notified = self.hub.late.notified();
+            if any {
+                tokio::time::sleep(busy).await;
+            } else {
+                tokio::select! {
+                    () = notified => tokio::time::sleep(busy).await,
+                    () = tokio::time::sleep(IDLE_INTERVAL) => {}
+                }
+            }
+        }
+    }
+
+    /// One round over all mailboxes with messages that are ripe on a node of this worker. Returns whether there were any, or may
+    /// be some soon.
+    pub async fn round(&self) -> bool {
+        let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
+        let mut waiting = false;
+        for node in self.hub.targets() {
+            match self.ripe(node).await {
+                Ok((ripe, unripe)) => {
+                    mailboxes.extend(ripe);
+                    waiting |= unripe;
+                }
+                Err(error) => tracing::debug!(node = node.endpoint.name, %error, "cannot ask for late messages"),
+            }
+        }
+        for &mailbox in &mailboxes {
+            if let Err(error) = self.settle(mailbox).await {
+                tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
+            }
+        }
+        waiting || !mailboxes.is_empty()
+    }
+
+    fn settle_after_s(&self) -> f64 {
+        self.hub.mesh.settle_after.as_secs_f64()
+    }
+
+    /// Mailboxes to settle, and whether others will be ripe soon.
+    async fn ripe(&self, node: &Node) -> Result<(Vec<MailboxId>, bool)> {
+        let client = node.writer().await?;
+        let late = participant::ripe_mailboxes(&client, 0.0, MAILBOXES_AT_ONCE).await?;
+        if late.is_empty() {
+            return Ok((late, false));
+        }
+        Ok((participant::ripe_mailboxes(&client, self.settle_after_s(), MAILBOXES_AT_ONCE).await?, true))
+    }
+
+    /// Settles one mailbox. Returns how many messages got a new number.
+    ///
+    /// # Errors
+    /// `Transient`, `Unreachable`: try again later.
+    pub async fn settle(&self, mailbox: MailboxId) -> Result<usize> {
+        let (mut participants, matter) = self.gather(mailbox).await?;
+        let mut floor = Uid(0);
+        let mut busy: BTreeMap<NodeId, u32> = BTreeMap::new();
+        for reservation in 0..RESERVATIONS {
+            if participants.is_empty() || matter.candidates.is_empty() {
+                return Ok(0);
+            }
+            let reserved = self.reserve(&participants, &matter, floor, reservation).await?;
+            self.pass(Step::Reserved)?;
+            match self.write(&mut participants, &matter, &reserved).await {
+                Ok(plan) => {
+                    self.log(mailbox, &plan, participants.len());
+                    return Ok(plan.numbers.len());
+                }
+                Err(Setback::TooLow(high)) => floor = high,
+                Err(Setback::Busy(node, error)) => {
+                    let tries = busy.entry(node).or_default();
+                    *tries += 1;
+                    if *tries >= LOCK_TRIES {
+                        tracing::info!(%mailbox, %node, %error, "settling without a node that does not give its lock");
+                        participants.retain(|participant| participant.node.endpoint.id != node);
+                    } else {
+                        tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+                    }
+                }
+                Err(Setback::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Transient, format!("mailbox {mailbox} is too busy to settle right now")))
+    }
+
+    fn log(&self, mailbox: MailboxId, plan: &Plan, nodes: usize) {
+        if !plan.actions.is_empty() {
+            tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, "mailbox settled");
+        }
+    }
+
+    fn pass(&self, step: Step) -> Result<()> {
+        if self.break_off_at == Some(step) {
+            return Err(Error::new(Kind::Internal, format!("told to break off at {step:?}")));
+        }
+        Ok(())
+    }
+}
