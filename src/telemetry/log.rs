@@ -19,7 +19,7 @@ pub fn init(settings: &LogSettings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| Error::new(Kind::Usage, format!("log.level = {:?}: {error}", settings.level)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let harmless = filter_fn(shows_no_content);
+    let harmless = filter_fn(|metadata| shows_no_content(metadata) && !repeats_what_we_say(metadata));
     let done = match settings.format {
         LogFormat::Text => {
             builder.with_ansi(stderr().is_terminal()).with_target(false).finish().with(harmless).try_init()
@@ -32,4 +32,10 @@ pub fn init(settings: &LogSettings) -> Result<()> {
 /// The driver's debug messages hold the parameters of statements, hence people's mail: they are never logged.
 fn shows_no_content(metadata: &Metadata<'_>) -> bool {
     !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::INFO
+}
+
+/// The pool warns of every connection that a server has cut, without saying which. A settlement that took too long ends so, and says
+/// so itself.
+fn repeats_what_we_say(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("deadpool") && *metadata.level() > Level::ERROR
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
@@ -89,7 +90,13 @@ impl Settler {
         let client = node.writer().await?;
         let glance = participant::glance(&client, mailbox).await?;
         let (Some(mesh), Some(high)) = (glance.mesh_id, glance.high) else { return Ok(None) };
-        let ripe = participant::ripe_messages(&client, mailbox, self.settle_after_s(), MESSAGES_AT_ONCE).await?;
+        let ripe = participant::ripe_messages(
+            &client,
+            mailbox,
+            self.settle_after_s(),
+            i64::try_from(MESSAGES_AT_ONCE).unwrap_or(i64::MAX),
+        )
+        .await?;
         Ok(Some((Participant { node, client, high, held: BTreeMap::new() }, ripe, mesh)))
     }
 
@@ -102,7 +109,7 @@ impl Settler {
         waited: &BTreeMap<BirthUid, f64>,
     ) -> Result<BTreeSet<BirthUid>> {
         let mut candidates: BTreeSet<BirthUid> =
-            waited.keys().copied().take(usize::try_from(MESSAGES_AT_ONCE).unwrap_or(usize::MAX)).collect();
+            waited.keys().copied().take(self.at_once.load(Ordering::Relaxed)).collect();
         if candidates.is_empty() {
             return Ok(candidates);
         }

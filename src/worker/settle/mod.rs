@@ -13,6 +13,7 @@ mod gather;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,8 +28,11 @@ use crate::error::{Error, Kind, Result};
 use crate::node::participant;
 use write::Setback;
 
-/// The most messages settled at once: what can be written well within the lock bound.
-const MESSAGES_AT_ONCE: i64 = 500;
+/// The most messages settled at once: what can be written well within the lock bound. On a slow node it is less: what breaks off is
+/// tried with half as many, and what succeeds with twice as many the next time.
+const MESSAGES_AT_ONCE: usize = 500;
+/// The fewest that are tried.
+const MESSAGES_AT_LEAST: usize = 10;
 /// The most mailboxes looked at in one round.
 const MAILBOXES_AT_ONCE: i64 = 100;
 /// How often numbers are reserved anew, each time higher, while deliveries overtake them.
@@ -57,6 +61,7 @@ pub enum Step {
 pub struct Settler {
     hub: Arc<Hub>,
     paces: Mutex<Paces>,
+    at_once: AtomicUsize,
     break_off_at: Option<Step>,
 }
 
@@ -76,7 +81,7 @@ struct Matter {
 
 impl Settler {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, paces: Mutex::default(), break_off_at: None }
+        Self { hub, paces: Mutex::default(), at_once: AtomicUsize::new(MESSAGES_AT_ONCE), break_off_at: None }
     }
 
     /// A settler for tests, outside a worker, that breaks off at a step.
@@ -84,7 +89,7 @@ impl Settler {
     /// # Errors
     /// `Internal` when a connection pool cannot be built.
     pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
-        Ok(Self { hub: Arc::new(Hub::new(options)?), paces: Mutex::default(), break_off_at: step })
+        Ok(Self { break_off_at: step, ..Self::new(Arc::new(Hub::new(options)?)) })
     }
 
     /// Settles what is late, for ever.
@@ -119,11 +124,20 @@ impl Settler {
             }
         }
         for &mailbox in &mailboxes {
-            if let Err(error) = self.settle(mailbox).await {
+            let settled = self.settle(mailbox).await;
+            self.adapt(settled.is_ok());
+            if let Err(error) = settled {
                 tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
             }
         }
         waiting || !mailboxes.is_empty()
+    }
+
+    /// How many messages are tried at once from now on.
+    fn adapt(&self, success: bool) {
+        let now = self.at_once.load(Ordering::Relaxed);
+        let next = if success { now * 2 } else { now / 2 };
+        self.at_once.store(next.clamp(MESSAGES_AT_LEAST, MESSAGES_AT_ONCE), Ordering::Relaxed);
     }
 
     fn settle_after_s(&self) -> f64 {

@@ -3,6 +3,9 @@
 use super::Mesh;
 use dbmail_mesh::scratch::standin::Mail;
 
+/// The seq of alice's INBOX.
+const SEQ: &str = "select seq from dbmail_mailboxes where mailbox_idnr = (select mailbox_idnr from dbmail_messages where message_idnr = 1)";
+
 /// While the link is down, A delivers 5 and 7 and B delivers 6. A client of A was shown 7 when 6 arrives: it becomes 9, on B too.
 /// A client of B was shown 6 when 5 arrives: likewise.
 #[tokio::test]
@@ -31,6 +34,11 @@ async fn six_becomes_nine_and_is_dead_everywhere() {
     assert_eq!(mesh.uids(1, inbox).await, [1, 2, 3, 4, 5, 7]);
     assert_eq!(mesh.uids(2, inbox).await, [1, 2, 3, 4, 6]);
 
+    // Open sessions look at the mailbox's seq: it is bumped in the transaction that renumbers, and the row carries it.
+    let mut seqs = Vec::new();
+    for id in [1, 2] {
+        seqs.push(mesh.count(id, SEQ).await);
+    }
     let worker = mesh.work_for(&[1]);
     mesh.await_uids(1, inbox, &[1, 2, 3, 4, 5, 7, 9]).await;
     worker.stop().await;
@@ -39,7 +47,10 @@ async fn six_becomes_nine_and_is_dead_everywhere() {
     mesh.await_uids(2, inbox, &[1, 2, 3, 4, 7, 9, 11]).await;
     worker.stop().await;
 
-    for id in [1, 2] {
+    for (id, before) in [1, 2].into_iter().zip(seqs) {
+        let now = mesh.count(id, SEQ).await;
+        assert!(now > before, "node {id}: no open session would notice");
+        assert_eq!(mesh.count(id, "select seq from dbmail_messages where message_idnr = 11").await, now, "node {id}");
         let client = mesh.psql(id).await;
         for (uid, state, current) in
             [(5, "renumbered", Some(11)), (6, "renumbered", Some(9)), (7, "current", Some(7)), (8, "unknown", None)]

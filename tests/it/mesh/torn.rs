@@ -54,4 +54,12 @@ async fn a_settlement_torn_at_any_step_ends_equal_and_uses_no_number_twice() {
         let reused = "select count(*) from dbmail_mesh.number n join dbmail_mesh.number m on m.birth_uid = n.uid";
         assert_eq!(mesh.count(id, reused).await, 0);
     }
+    // What was reserved and never used stays burned: the sequence is past it, and so is every later delivery, in any mailbox.
+    let reserved = mesh.count(1, "select max(uid) from dbmail_mesh.reservation").await;
+    assert!(mesh.count(1, "select last_value from dbmail_message_idnr_seq").await >= reserved);
+    let mut session = mesh.dbmail(1).await;
+    let other = session.create_mailbox("alice", "Other").await.unwrap();
+    assert!(session.deliver(other, &Mail::named("later")).await.unwrap().0 > reserved);
+    let foreign = "select count(*) from dbmail_mesh.reservation where uid % 4 <> 1";
+    assert_eq!(mesh.count(1, foreign).await, 0, "a number of another node's class");
 }
