@@ -5,6 +5,7 @@ drop function dbmail_mesh.keep_up(bigint, bigint);
 drop function dbmail_mesh.sweep_overtaking(bigint);
 drop function dbmail_mesh.reserve(bigint, bigint[], bigint);
 drop function dbmail_mesh.write_plan(jsonb);
+drop function dbmail_mesh.is_waited_for();
 drop function dbmail_mesh.write_sizes(bigint[], bigint[]);
 drop function dbmail_mesh.write_hides(jsonb);
 drop function dbmail_mesh.write_takes(jsonb);

@@ -87,6 +87,19 @@ end
 $$;
 comment on function dbmail_mesh.lock_and_view is 'Locks mailboxes and their lines, and tells the lines (state l: id is the mailbox, uid its high line) and what is known of the messages (as view_messages).';
 
+-- A session of dbmail that waits for a row while it gets a new number would find nothing under the old one: its STORE or EXPUNGE would
+-- be lost. And two EXPUNGEs lock rows downwards by UID: if one follows a row to its new number while the other came to it from
+-- above, they deadlock. So whoever renumbers looks round before it commits, and steps back.
+create function dbmail_mesh.is_waited_for() returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_locks w join pg_locks t on t.pid = w.pid
+    where w.locktype = 'transactionid' and not w.granted and w.transactionid = pg_current_xact_id()::xid
+      and t.locktype = 'tuple' and t.relation = 'public.dbmail_messages'::regclass)
+$$;
+comment on function dbmail_mesh.is_waited_for is 'Whether another session waits for a message row that this transaction has changed.';
+
 create function dbmail_mesh.write_plan(plan jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -145,6 +158,10 @@ begin
   end if;
 
   perform dbmail_mesh.write_sizes(shown, died);
+  if (plan ->> 'steps_back')::boolean and jsonb_array_length(plan -> 'move') > 0 and dbmail_mesh.is_waited_for() then
+    raise exception 'a session waits for a message that was to be renumbered'
+      using errcode = 'lock_not_available', hint = 'It goes first; the renumber is tried again.';
+  end if;
 end
 $$;
 comment on function dbmail_mesh.write_plan is 'Writes what the worker decided for messages of mailboxes that it has locked with lock_and_view.';

@@ -31,6 +31,8 @@ pub struct Bounds {
     pub chunk_bytes: usize,
     /// How long the target may wait for, and hold, each of the locks that dbmail may want: milliseconds.
     pub lock_ms: i32,
+    /// Whether it goes ahead although a session of dbmail waits for a message that is renumbered.
+    pub insists: bool,
 }
 
 /// What a batch did.
@@ -210,6 +212,9 @@ impl Route<'_> {
         }
         absent.extend(batch.keys.mailboxes.iter().map(|&id| MailboxId(id)).filter(|id| mailboxes.contains_key(id)));
         let aside = self.aside(transaction, &absent, &waiting, batch.keys, mailboxes).await?;
+        if self.bounds.insists {
+            plan.insist();
+        }
         if !plan.is_empty() {
             plan.write(transaction).await?;
         }

@@ -84,6 +84,7 @@ pub struct PlanWriter {
     kill: Vec<Value>,
     numbers: Vec<Value>,
     origin: Option<NodeId>,
+    steps_back: bool,
 }
 
 impl PlanWriter {
@@ -102,7 +103,14 @@ impl PlanWriter {
             kill: Vec::new(),
             numbers: Vec::new(),
             origin: None,
+            steps_back: true,
         }
+    }
+
+    /// Goes ahead even if a session of dbmail waits for a message that is renumbered: it has been given way to often enough. What that
+    /// session does to the message matches nothing then.
+    pub fn insist(&mut self) {
+        self.steps_back = false;
     }
 
     /// How many messages become visible, move or die, and how many are late: for the log.
@@ -167,11 +175,11 @@ impl PlanWriter {
     /// Writes the plan, under the locks of [`View::lock`].
     ///
     /// # Errors
-    /// `Transient` when it takes longer than the bound; `Data` when a constraint refuses a row.
+    /// `Transient` when it takes longer than the bound, or a session of dbmail waits for a message that is renumbered; `Data` when a constraint refuses a row.
     pub async fn write(&self, client: &impl GenericClient) -> Result<()> {
         let plan = json!({
             "take": self.take, "hide": self.hide, "move": self.moves, "wait": self.wait, "kill": self.kill,
-            "numbers": self.numbers, "origin": self.origin.map(|origin| origin.0),
+            "numbers": self.numbers, "steps_back": self.steps_back, "origin": self.origin.map(|origin| origin.0),
         });
         ask::row(client, include_str!("../../sql/target/write_plan.sql"), &[&plan]).await?;
         Ok(())

@@ -27,6 +27,8 @@ const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 const BATCHES_BEHIND: u32 = 5;
 /// So many passing failures in a row are reported.
 const TRANSIENT_FAILURES: u32 = 10;
+/// So often a batch gives way to sessions of dbmail that wait for a message which it renumbers.
+const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A refusal needs a person: it is not asked for again at once.
@@ -290,6 +292,7 @@ impl Link {
         Bounds {
             chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
             lock_ms: self.hub.lock_ms(),
+            insists: self.transient >= GIVES_WAY,
         }
     }
 }

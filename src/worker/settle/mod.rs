@@ -35,8 +35,10 @@ const MESSAGES_AT_ONCE: usize = 500;
 const MESSAGES_AT_LEAST: usize = 10;
 /// The most mailboxes looked at in one round.
 const MAILBOXES_AT_ONCE: i64 = 100;
-/// How often numbers are reserved anew, each time higher, while deliveries overtake them.
-const RESERVATIONS: u32 = 6;
+/// How often one settlement tries to lock and write; numbers that deliveries have overtaken are reserved anew, each time higher.
+const ATTEMPTS: u32 = 10;
+/// So often it gives way to sessions of dbmail that wait for a message which it renumbers.
+const GIVES_WAY: u32 = 6;
 /// How often a node that does not give its lock in time is tried before the settlement goes on without it.
 const LOCK_TRIES: u32 = 4;
 /// How often the late are looked for when there were some a moment ago, at the most.
@@ -160,32 +162,41 @@ impl Settler {
     /// `Transient`, `Unreachable`: try again later.
     pub async fn settle(&self, mailbox: MailboxId) -> Result<usize> {
         let (mut participants, matter) = self.gather(mailbox).await?;
-        let mut floor = Uid(0);
         let mut busy: BTreeMap<NodeId, u32> = BTreeMap::new();
-        for reservation in 0..RESERVATIONS {
+        let (mut reserved, mut reservations) = (None, 0);
+        for attempt in 0..ATTEMPTS {
             if participants.is_empty() || matter.candidates.is_empty() {
                 return Ok(0);
             }
-            let reserved = self.reserve(&participants, &matter, floor, reservation).await?;
+            let numbers = match reserved.take() {
+                Some(numbers) => numbers,
+                None => self.reserve(&participants, &matter, Uid(0), reservations).await?,
+            };
             self.pass(Step::Reserved)?;
-            match self.write(&mut participants, &matter, &reserved).await {
+            match self.write(&mut participants, &matter, &numbers, attempt >= GIVES_WAY).await {
                 Ok(plan) => {
                     self.log(mailbox, &plan, participants.len());
                     return Ok(plan.numbers.len());
                 }
-                Err(Setback::TooLow(high)) => floor = high,
+                Err(Setback::TooLow(high)) => {
+                    reservations += 1;
+                    reserved = Some(self.reserve(&participants, &matter, high, reservations).await?);
+                    continue;
+                }
+                Err(Setback::Waited(error)) => tracing::debug!(%mailbox, %error, "settlement gives way"),
                 Err(Setback::Busy(node, error)) => {
                     let tries = busy.entry(node).or_default();
                     *tries += 1;
                     if *tries >= LOCK_TRIES {
                         tracing::info!(%mailbox, %node, %error, "settling without a node that does not give its lock");
                         participants.retain(|participant| participant.node.endpoint.id != node);
-                    } else {
-                        tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
                     }
                 }
                 Err(Setback::Failed(error)) => return Err(error),
             }
+            // Nothing was written: the numbers are still free.
+            reserved = Some(numbers);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
         }
         Err(Error::new(Kind::Transient, format!("mailbox {mailbox} is too busy to settle right now")))
     }

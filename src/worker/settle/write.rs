@@ -26,6 +26,8 @@ pub(super) enum Setback {
     TooLow(Uid),
     /// A node did not give its lock in time.
     Busy(NodeId, Error),
+    /// It took too long, or a session of dbmail waits for a message that was to be renumbered: it goes first.
+    Waited(Error),
     /// Anything else.
     Failed(Error),
 }
@@ -65,15 +67,20 @@ impl Settler {
         participants: &mut [Participant<'_>],
         matter: &Matter,
         reserved: &Reserved,
+        insists: bool,
     ) -> Result<Plan, Setback> {
         let locked = self.lock(participants, matter).await?;
         let plan = settlement::plan(&locked.views, &matter.candidates, &reserved.uids)
             .map_err(|too_low| Setback::TooLow(too_low.high))?;
-        let writers: Vec<PlanWriter> =
+        let mut writers: Vec<PlanWriter> =
             locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, reserved, *id)).collect();
+        if insists {
+            writers.iter_mut().for_each(PlanWriter::insist);
+        }
         let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| writer.write(transaction));
         for (written, result) in join_all(writes).await.into_iter().enumerate() {
-            result.map_err(Setback::Failed)?;
+            result
+                .map_err(|error| if error.is_transient() { Setback::Waited(error) } else { Setback::Failed(error) })?;
             self.pass(Step::Written(written + 1)).map_err(Setback::Failed)?;
         }
         for (committed, (_, transaction)) in locked.open.into_iter().enumerate() {

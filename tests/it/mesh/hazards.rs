@@ -251,3 +251,38 @@ async fn a_delivery_under_way_to_more_recipients_is_not_renumbered() {
     worker.stop().await;
     assert!(b.fetch(inbox, Uid(uid.0)).await.unwrap().is_none());
 }
+
+/// Two EXPUNGEs lock rows downwards by UID. One that waited for a row while it was renumbered followed it to its new number, where the
+/// other had come from above: a deadlock between two sessions of dbmail, made by us. And a STORE that waited so found nothing. Now the
+/// renumber steps back and lets the session go first.
+#[tokio::test]
+async fn a_renumber_gives_way_to_a_session_that_waits_for_the_message() {
+    let (mesh, inbox) = Mesh::with_inbox("giveway", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let plan = |steps_back: bool| {
+        serde_json::json!({
+            "take": [], "hide": [], "wait": [], "kill": [], "origin": null, "steps_back": steps_back,
+            "numbers": [{"uid": uid.0 + 10, "birth": uid.0, "decided_by": 1, "decided_at": "2026-11-23T00:00:00Z"}],
+            "move": [{"birth": uid.0, "mailbox": inbox.0, "row_idnr": uid.0, "old_uid": uid.0, "uid": uid.0 + 10}],
+        })
+    };
+    let mut worker = mesh.psql(1).await;
+    let settlement = worker.transaction().await.unwrap();
+    settlement.execute("select from dbmail_messages where message_idnr = $1 for update", &[&uid.0]).await.unwrap();
+    let store = tokio::spawn(async move {
+        session.store(inbox, &[uid], &StoreFlags::add(Flags::FLAGGED)).await.unwrap();
+        session
+    });
+    let waiting = "select count(*) from pg_locks where locktype = 'transactionid' and not granted
+                   and pid in (select pid from pg_stat_activity where datname = current_database())";
+    mesh.await_count(1, waiting, 1).await;
+    let error = settlement.execute("select dbmail_mesh.write_plan($1)", &[&plan(true)]).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "55P03");
+    settlement.rollback().await.unwrap();
+    let mut session = store.await.unwrap();
+    assert!(session.fetch(inbox, uid).await.unwrap().unwrap().listed.flags.flagged, "the STORE found its message");
+    // With nobody waiting, or after it has given way often enough, it goes ahead.
+    worker.execute("select dbmail_mesh.write_plan($1)", &[&plan(true)]).await.unwrap();
+    assert!(session.fetch(inbox, Uid(uid.0 + 10)).await.unwrap().is_some());
+}
