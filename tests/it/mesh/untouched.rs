@@ -48,7 +48,10 @@ async fn dbmail_sees_no_error_no_deadlock_and_no_long_wait() {
     stop.store(true, Ordering::SeqCst);
     let mut operations = 0;
     for task in tasks {
-        operations += task.await.unwrap();
+        match task.await {
+            Ok(count) => operations += count,
+            Err(failed) => panic!("{failed}\n{}", errors_in(&clusters)),
+        }
     }
     worker.stop().await;
 
@@ -74,6 +77,15 @@ async fn dbmail_sees_no_error_no_deadlock_and_no_long_wait() {
         // The check sees what it looks for: the log has lines of this kind at all.
         assert!(log.contains("dbmail"), "the log does not name applications");
     }
+}
+
+/// What the servers' logs say of errors, with the statements.
+fn errors_in(clusters: &[Cluster; 2]) -> String {
+    let logs = clusters.iter().map(|cluster| cluster.log().unwrap()).collect::<String>();
+    let telling = |line: &&str| {
+        ["ERROR", "DETAIL", "STATEMENT", "CONTEXT", "Process", "still waiting"].iter().any(|word| line.contains(word))
+    };
+    logs.lines().filter(telling).map(|line| format!("{line}\n")).collect()
 }
 
 async fn own_clusters(clusters: &[Cluster; 2]) -> Mesh {
