@@ -3,7 +3,7 @@
 -- Parameters are read from settings, so that the command and psql run the same file:
 --   PGOPTIONS='-c dbmail_mesh.node_id=1 -c dbmail_mesh.node_name=ams -c dbmail_mesh.stride=8
 --              -c dbmail_mesh.uid_floor=0 -c dbmail_mesh.mailbox_floor=0'
---   psql -1 -v ON_ERROR_STOP=1 -f 0001_tables.up.sql -f 0002_… -f …
+--   psql -1 -v ON_ERROR_STOP=1 -f 0001_tables.up.sql      and so on: each file in a transaction of its own, for 0002 locks out deliveries
 -- uid_floor and mailbox_floor: the highest message_idnr and mailbox_idnr in use on ANY node of the mesh.
 
 do $$

@@ -124,11 +124,15 @@ begin
     new.message_idnr := nextval('dbmail_mesh.staging_idnr_seq');
     return new;
   end if;
+  -- An error of ours would lose mail: dbmail swallows it and answers OK. Hence the ways out.
   if is_staging is null then
-    redirected := dbmail_mesh.stand_in_for(new.mailbox_idnr);
-    new.mailbox_idnr := coalesce(redirected, new.mailbox_idnr);
+    begin
+      redirected := dbmail_mesh.stand_in_for(new.mailbox_idnr);
+      new.mailbox_idnr := coalesce(redirected, new.mailbox_idnr);
+    exception when others then
+      redirected := null;
+    end;
   end if;
-  -- An error of ours would lose mail: dbmail swallows it and answers OK. Hence two ways out.
   begin
     new.message_idnr := dbmail_mesh.number_in(new.mailbox_idnr);
   exception when others then

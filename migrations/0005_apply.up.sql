@@ -134,9 +134,14 @@ begin
   shown := dbmail_mesh.write_moves(plan -> 'move') || dbmail_mesh.write_takes(plan -> 'take');
   perform dbmail_mesh.write_hides(plan -> 'hide');
 
+  -- The rows are locked: one that is being expunged either is dead by now, or its expunge sees the entry.
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(plan -> 'wait') as e(row_idnr bigint))
+  order by g.message_idnr for no key update;
   insert into dbmail_mesh.late as l (birth_uid, mailbox_idnr, uid, row_idnr)
   select e.birth, e.mailbox, e.uid, e.row_idnr
   from jsonb_to_recordset(plan -> 'wait') as e(birth bigint, mailbox bigint, uid bigint, row_idnr bigint)
+  join public.dbmail_messages g on g.message_idnr = e.row_idnr and (g.status < 2 or e.row_idnr >= 8589934592)
   on conflict (birth_uid) do update set uid = greatest(l.uid, excluded.uid);
 
   update dbmail_mesh.line l set high = greatest(l.high, e.high)
@@ -352,25 +357,37 @@ create function dbmail_mesh.sweep_overtaking(mailbox bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  oldest pg_snapshot;
+  top bigint;
   queued bigint;
 begin
-  -- Whoever held the line when a mark was left has ended once we hold it; whoever takes it after us sees the mark. Others that went
-  -- without the lock have marks of their own.
+  -- Whoever held the line when a mark was left has ended once we hold it; whoever takes it after us sees the mark.
   perform from dbmail_mesh.line l where l.mailbox_idnr = mailbox for no key update;
+  select max(o.uid) into top from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox;
+  if top is null then
+    return 0;
+  end if;
+  -- The oldest mark stands for all: what it may have overtaken includes what the others may have.
+  select o.seen into oldest from dbmail_mesh.overtaking o
+  where o.mailbox_idnr = mailbox order by pg_snapshot_xmax(o.seen), o.uid limit 1;
+  -- The rows are locked: one that is being expunged either is dead by now, or its expunge sees the entry. Whoever went without the
+  -- lock may itself have been overtaken: its own transaction is none that its snapshot knows to be under way.
+  with suspect as (
+    select g.message_idnr, g.mailbox_idnr
+    from public.dbmail_messages g
+    where g.message_idnr in (
+        select x.key from dbmail_mesh.outbox x
+        where x.txid >= pg_snapshot_xmin(oldest) and not pg_visible_in_snapshot(x.txid, oldest) and x.kind = 'm' and x.key <= top
+        union select o.uid from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox)
+      and g.mailbox_idnr = mailbox and g.status < 2
+    order by g.message_idnr for no key update
+  )
   insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr)
-  select distinct on (1) dbmail_mesh.birth_of(g.message_idnr), g.mailbox_idnr, g.message_idnr, g.message_idnr
-  from dbmail_mesh.overtaking o
-  join dbmail_mesh.outbox x on x.txid >= pg_snapshot_xmin(o.seen) and not pg_visible_in_snapshot(x.txid, o.seen)
-    and x.kind = 'm' and x.key <= o.uid
-  join public.dbmail_messages g on g.message_idnr = x.key and g.mailbox_idnr = mailbox and g.status < 2
-  where o.mailbox_idnr = mailbox
-  order by 1
+  select dbmail_mesh.birth_of(s.message_idnr), s.mailbox_idnr, s.message_idnr, s.message_idnr from suspect s
   on conflict do nothing;
   get diagnostics queued = row_count;
-  with swept as (
-    delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox returning o.uid
-  )
-  update dbmail_mesh.line l set high = greatest(l.high, (select max(swept.uid) from swept)) where l.mailbox_idnr = mailbox;
+  delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox and o.uid <= top;
+  update dbmail_mesh.line l set high = greatest(l.high, top) where l.mailbox_idnr = mailbox;
   return queued;
 end
 $$;

@@ -61,6 +61,8 @@ pub struct Route<'a> {
 pub struct Batch<'a> {
     /// The keys.
     pub keys: &'a Keys,
+    /// Those among them that had been set aside and are tried again.
+    pub again: &'a Keys,
     /// Where the stored cursor stands.
     pub cursor: &'a Cursor,
     /// Where it is to stand; the same for rows that were set aside and are tried again.
@@ -84,7 +86,8 @@ impl Route<'_> {
         let mailboxes = self.create_parents(read, target, batch.keys, &states).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
-        let (places, shared) = self.content(read, &transaction, beside, &states).await?;
+        let placed = self.placed(&transaction, &states, &mailboxes).await?;
+        let (places, shared) = self.content(read, &transaction, beside, &placed).await?;
         let applied = self.join(&transaction, batch, &states, &mailboxes, &places, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
@@ -140,13 +143,26 @@ impl Route<'_> {
         Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
     }
 
+    /// The states whose mailbox is here: what has no place yet is set aside, and its content is not shipped in vain.
+    async fn placed<'s>(
+        &self,
+        transaction: &Transaction<'_>,
+        states: &'s [MessageState],
+        mailboxes: &BTreeMap<MailboxId, MailboxState>,
+    ) -> Result<Vec<&'s MessageState>> {
+        let needed: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
+        let needed: Vec<MailboxId> = needed.into_iter().collect();
+        let absent = store::absent_mailboxes(transaction, &needed, mailboxes).await?;
+        Ok(states.iter().filter(|state| !absent.contains_key(&state.incoming.mailbox)).collect())
+    }
+
     /// Finds or ships the content of messages that the target has not seen. Also returns what it had already.
     async fn content(
         &self,
         read: &SourceRead<'_>,
         transaction: &Transaction<'_>,
         beside: &Client,
-        states: &[MessageState],
+        states: &[&MessageState],
     ) -> Result<(Places, Vec<i64>)> {
         let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
         if births.is_empty() {
@@ -211,16 +227,20 @@ impl Route<'_> {
             plan.join(state, action, places.get(&state.content).copied())?;
         }
         absent.extend(batch.keys.mailboxes.iter().map(|&id| MailboxId(id)).filter(|id| mailboxes.contains_key(id)));
-        let aside = self.aside(transaction, &absent, &waiting, batch.keys, mailboxes).await?;
+        let aside = self.aside(transaction, &absent, &waiting, batch, mailboxes).await?;
         if self.bounds.insists {
             plan.insist();
         }
-        if !plan.is_empty() {
-            plan.write(transaction).await?;
-        }
-        if batch.cursor != batch.next {
-            batch.cursor.advance(transaction, self.source.id, batch.next, states.len() as i64).await?;
-        }
+        // In one flight: deliveries wait meanwhile.
+        let write = async { if plan.is_empty() { Ok(()) } else { plan.write(transaction).await } };
+        let advance = async {
+            if batch.cursor == batch.next {
+                return Ok(());
+            }
+            batch.cursor.advance(transaction, self.source.id, batch.next, states.len() as i64).await
+        };
+        let (written, advanced) = futures_util::future::join(write, advance).await;
+        written.and(advanced)?;
         let (written, late) = plan.counts();
         Ok(Applied { messages: states.len(), written, late, aside })
     }
@@ -231,7 +251,7 @@ impl Route<'_> {
         transaction: &Transaction<'_>,
         absent: &BTreeSet<MailboxId>,
         waiting: &[(BirthUid, MailboxId)],
-        keys: &Keys,
+        Batch { keys, again, .. }: Batch<'_>,
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
     ) -> Result<usize> {
         let absent: Vec<MailboxId> = absent.iter().copied().collect();
@@ -250,13 +270,7 @@ impl Route<'_> {
         );
         store::set_aside(transaction, self.source.id, &rows).await?;
         let stay: BTreeSet<(char, i64)> = rows.iter().map(|row| (row.kind, row.key)).collect();
-        let done: Vec<(char, i64)> = keys
-            .mailboxes
-            .iter()
-            .map(|&id| ('b', id))
-            .chain(keys.messages.iter().map(|&key| ('m', key)))
-            .filter(|row| !stay.contains(row))
-            .collect();
+        let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();
         store::set_aside_done(transaction, self.source.id, &done).await?;
         Ok(rows.len())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::Endpoint;
@@ -10,6 +10,10 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to greet, over and above accepting the connection: one that is silent is as good as unreachable.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a task waits for a session of a pool. It is tried again, so that no two tasks wait for one another for ever.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone: keepalives do not look while data is under way.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// A statement that runs longer than this outside a locked section is stuck: a batch of large content takes a few seconds.
@@ -37,7 +41,7 @@ fn with_session_settings(config: &Config, role: &str) -> Config {
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
              -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c jit=off"
+             -c jit=off -c default_transaction_isolation=read\\ committed"
         ));
     config
 }
@@ -48,9 +52,10 @@ impl Endpoint {
     /// # Errors
     /// `Unreachable` with the node's name when it cannot be connected to.
     pub async fn connect(&self, role: &str) -> Result<Client> {
-        let (client, connection) = with_session_settings(&self.config, role)
-            .connect(NoTls)
+        let config = with_session_settings(&self.config, role);
+        let (client, connection) = tokio::time::timeout(ANSWER_TIMEOUT, config.connect(NoTls))
             .await
+            .map_err(|_| Error::new(Kind::Unreachable, format!("{self}: does not answer")))?
             .map_err(|error| Error::from(error).context(format!("{self}: cannot connect")))?;
         let node = self.name.clone();
         tokio::spawn(async move {
@@ -73,6 +78,9 @@ impl Endpoint {
         );
         Pool::builder(manager)
             .max_size(POOL_SIZE)
+            .runtime(Runtime::Tokio1)
+            .create_timeout(Some(ANSWER_TIMEOUT))
+            .wait_timeout(Some(WAIT_TIMEOUT))
             .build()
             .map_err(|error| Error::new(Kind::Internal, format!("{self}: no connection pool: {error}")))
     }

@@ -32,6 +32,12 @@ impl Keys {
         };
     }
 
+    /// Each with the code of its kind.
+    pub fn rows(&self) -> Vec<(char, i64)> {
+        let of = |kind: char, keys: &BTreeSet<i64>| keys.iter().map(|&key| (kind, key)).collect::<Vec<_>>();
+        [of('u', &self.users), of('b', &self.mailboxes), of('m', &self.messages)].concat()
+    }
+
     /// Adds those of `others`.
     pub fn extend(&mut self, others: Self) {
         self.users.extend(others.users);

@@ -16,11 +16,13 @@ use crate::node::admission::{self, Identity, Side};
 use crate::node::apply::{Batch, Bounds, Route};
 use crate::node::cursor::Cursor;
 use crate::node::listen::Doorbell;
-use crate::node::scan::{self, SourceRead};
+use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::store;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the cursor of a link over which nothing comes is stored.
+const STORE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often at the most the source is told what the target holds.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A link that has had more to do for so many batches in a row says that it is behind.
@@ -63,6 +65,8 @@ pub(crate) struct Link {
     reported: Option<State>,
     /// Keys a batch: fewer after a batch that failed.
     rows: i64,
+    /// Whether the last batch failed and the next one is smaller.
+    halved: bool,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
 }
@@ -73,6 +77,8 @@ struct Position {
     stored: Cursor,
     /// As far as was looked: the same, or further where there was nothing.
     seen: Cursor,
+    /// When it was last stored.
+    stored_at: Instant,
     /// What the source was told.
     acknowledged: Option<String>,
     acknowledged_at: Instant,
@@ -81,7 +87,7 @@ struct Position {
 
 impl Link {
     pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
-        Self { rows: most_rows(&hub), hub, source, target, guard, reported: None, transient: 0 }
+        Self { rows: most_rows(&hub), hub, source, target, guard, reported: None, halved: false, transient: 0 }
     }
 
     /// Drives the link, for ever.
@@ -110,7 +116,7 @@ impl Link {
                 self.report(state, Some(&error)).await;
             }
             // A row that the target refuses is looked for by halves, at once.
-            if error.kind() == Kind::Data && self.rows > 1 {
+            if std::mem::take(&mut self.halved) && error.kind() == Kind::Data {
                 continue;
             }
             let wait = backoff.wait();
@@ -176,9 +182,10 @@ impl Link {
     }
 
     async fn open(&self, source: &Node, target: &Node) -> Result<Position> {
+        // Before anything is held: whoever holds a session must not wait for another of the same pool.
+        let founder = self.founder().await;
         let of_target = target.writer().await?;
         let mut of_source = source.reader().await?;
-        let founder = self.founder().await;
         admission::admit(
             &Side { endpoint: &source.endpoint, client: &of_source },
             &Side { endpoint: &target.endpoint, client: &of_target },
@@ -206,7 +213,14 @@ impl Link {
             ));
         }
         let now = Instant::now();
-        Ok(Position { seen: stored.clone(), stored, acknowledged: None, acknowledged_at: now, aside_at: now })
+        Ok(Position {
+            seen: stored.clone(),
+            stored,
+            stored_at: now,
+            acknowledged: None,
+            acknowledged_at: now,
+            aside_at: now,
+        })
     }
 
     /// The incarnation of the node with the lowest number: the id of a new mesh.
@@ -224,20 +238,30 @@ impl Link {
         let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
         let (mut keys, next) = read.keys(&position.seen, self.rows).await?;
+        let mut again = Keys::default();
         if position.aside_at.elapsed() >= ASIDE_INTERVAL {
             position.aside_at = Instant::now();
             let every_s = ASIDE_INTERVAL.as_secs_f64();
-            keys.extend(store::set_aside_due(&of_target, self.source, every_s, self.rows).await?);
+            again = store::set_aside_due(&of_target, self.source, every_s, self.rows).await?;
+            keys.extend(again.clone());
         }
         let more = next.to.is_some() || next.copy.is_some();
         if keys.is_empty() && next.copy == position.stored.copy {
             read.end().await?;
             position.seen = next;
+            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does.
+            if position.seen != position.stored && position.stored_at.elapsed() >= STORE_INTERVAL {
+                let transaction = of_target.transaction().await?;
+                position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
+                transaction.commit().await?;
+                position.stored = position.seen.clone();
+                position.stored_at = Instant::now();
+            }
             self.acknowledge(&of_source, position).await?;
             return Ok((false, more));
         }
         let route = Route { source: &source.endpoint, bounds: self.bounds() };
-        let batch = Batch { keys: &keys, cursor: &position.stored, next: &next };
+        let batch = Batch { keys: &keys, again: &again, cursor: &position.stored, next: &next };
         let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
             Ok(applied) => {
                 self.rows = (self.rows * 2).min(most_rows(&self.hub));
@@ -245,8 +269,9 @@ impl Link {
             }
             Err(error) => {
                 // What does not go in one piece may go in smaller ones, and what is at fault stands alone in the end.
+                self.halved = self.rows > 1;
                 self.rows = (self.rows / 2).max(1);
-                if error.kind() != Kind::Data || keys.len() > 1 {
+                if !matches!(error.kind(), Kind::Data | Kind::Internal) || keys.len() > 1 {
                     return Err(error);
                 }
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
@@ -268,6 +293,7 @@ impl Link {
             self.hub.late.notify_one();
         }
         position.stored = next.clone();
+        position.stored_at = Instant::now();
         position.seen = next;
         self.acknowledge(&of_source, position).await?;
         Ok((true, more))
