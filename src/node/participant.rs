@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
+use futures_util::future::join;
+use tokio_postgres::types::ToSql;
 
 use super::ask;
 use super::plan::View;
@@ -155,6 +157,25 @@ pub struct LockPatience {
     pub hold_ms: i32,
 }
 
+/// Bounds what follows in a transaction.
+const GUARD: &str = include_str!("../../sql/target/guard.sql");
+
+/// Prepares the statements of a settlement, so that none needs a round trip of its own for it while locks are held.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
+    for sql in [
+        GUARD,
+        include_str!("../../sql/target/lock_and_view.sql"),
+        include_str!("../../sql/node/numbers_of.sql"),
+        include_str!("../../sql/target/write_plan.sql"),
+    ] {
+        transaction.prepare_cached(sql).await?;
+    }
+    Ok(())
+}
+
 /// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
 ///
 /// # Errors
@@ -166,9 +187,13 @@ pub async fn lock(
     births: &BTreeSet<BirthUid>,
     patience: LockPatience,
 ) -> Result<NodeView> {
-    ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&patience.wait_ms, &patience.hold_ms]).await?;
     let births: Vec<BirthUid> = births.iter().copied().collect();
-    let view = View::lock(transaction, &[mailbox], &births).await?;
+    let wait = [&patience.wait_ms as &(dyn ToSql + Sync), &patience.hold_ms];
+    let guard = ask::row(transaction, GUARD, &wait);
+    let mailboxes = [mailbox];
+    let (guarded, view) = join(guard, View::lock(transaction, &mailboxes, &births)).await;
+    guarded?;
+    let view = view?;
     let high = view
         .lines
         .get(&mailbox)

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 
 use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -15,6 +17,14 @@ use crate::worker::pace::{Pace, Paces};
 /// A delivery to many recipients is not waited for longer than this: a staging row that dbmail left behind would stop us for ever.
 const DELIVERY_PATIENCE_S: f64 = 60.0;
 
+/// How long a node may take to answer before a settlement goes on without it.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long a node that did not answer is not asked again.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+
+/// A node that takes part, its late messages with the seconds that they have waited, and its mesh.
+type Look<'a> = (Participant<'a>, BTreeMap<BirthUid, f64>, String);
+
 impl Settler {
     /// Who takes part, and what is to be settled.
     pub(super) async fn gather(&self, mailbox: MailboxId) -> Result<(Vec<Participant<'_>>, Matter)> {
@@ -22,18 +32,8 @@ impl Settler {
         let mut participants = Vec::new();
         let mut mesh_id: Option<String> = None;
         let own: BTreeSet<NodeId> = self.hub.targets().map(|node| node.endpoint.id).collect();
-        // The nodes of this worker first: they say which mesh this is about.
-        let nodes = self.hub.nodes().filter(|node| own.contains(&node.endpoint.id));
-        let nodes = nodes.chain(self.hub.nodes().filter(|node| !own.contains(&node.endpoint.id)));
-        for node in nodes {
-            let found = match self.look(node, mailbox).await {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::debug!(node = node.endpoint.name, %error, "not part of a settlement");
-                    continue;
-                }
-            };
-            let Some((participant, ripe, its_mesh)) = found else { continue };
+        for found in self.look_everywhere(mailbox, &own).await {
+            let (participant, ripe, its_mesh) = found;
             if *mesh_id.get_or_insert_with(|| its_mesh.clone()) != its_mesh {
                 continue;
             }
@@ -53,6 +53,11 @@ impl Settler {
             BTreeSet::new()
         };
         Ok((participants, Matter { mailbox, candidates }))
+    }
+
+    /// Nothing is to be settled in the mailbox any more.
+    pub(super) fn forget(&self, mailbox: MailboxId) {
+        self.paces().forget(mailbox);
     }
 
     fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
@@ -81,15 +86,47 @@ impl Settler {
         Ok(!wait)
     }
 
+    /// A look at all nodes at once, those of this worker first: they say which mesh this is about. A node that does not answer soon
+    /// has no part in this, and is not asked again for a while: one that is silent must not hold the others up.
+    async fn look_everywhere<'a>(&'a self, mailbox: MailboxId, own: &BTreeSet<NodeId>) -> Vec<Look<'a>> {
+        let nodes: Vec<&Node> = self.hub.nodes().filter(|node| !self.is_silent(node.endpoint.id)).collect();
+        let (mine, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| own.contains(&node.endpoint.id));
+        let nodes: Vec<&Node> = mine.into_iter().chain(others).collect();
+        let looks = nodes.iter().map(|node| tokio::time::timeout(LOOK_TIMEOUT, self.look(node, mailbox)));
+        let mut found = Vec::new();
+        for (node, look) in nodes.iter().zip(join_all(looks).await) {
+            match look {
+                Ok(Ok(look)) => found.extend(look),
+                Ok(Err(error)) => {
+                    tracing::debug!(node = node.endpoint.name, %error, "not part of a settlement");
+                    self.note_silent(node.endpoint.id);
+                }
+                Err(_) => {
+                    tracing::debug!(node = node.endpoint.name, "does not answer; not part of a settlement");
+                    self.note_silent(node.endpoint.id);
+                }
+            }
+        }
+        found
+    }
+
+    fn is_silent(&self, node: NodeId) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.get(&node).is_some_and(|since| since.elapsed() < SILENT_FOR)
+    }
+
+    fn note_silent(&self, node: NodeId) {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(node, Instant::now());
+    }
+
     /// A look at one node without locks; `None` when it has no part in this.
-    async fn look<'a>(
-        &self,
-        node: &'a Node,
-        mailbox: MailboxId,
-    ) -> Result<Option<(Participant<'a>, BTreeMap<BirthUid, f64>, String)>> {
+    async fn look<'a>(&self, node: &'a Node, mailbox: MailboxId) -> Result<Option<Look<'a>>> {
+        let begun = Instant::now();
         let client = node.writer().await?;
         let glance = participant::glance(&client, mailbox).await?;
-        let (Some(mesh), Some(high)) = (glance.mesh_id, glance.high) else { return Ok(None) };
+        let Some(high) = glance.high else { return Ok(None) };
+        // A node that has met no other yet settles by itself.
+        let mesh = glance.mesh_id.unwrap_or_else(|| format!("node {} alone", node.endpoint.id));
         let ripe = participant::ripe_messages(
             &client,
             mailbox,
@@ -97,7 +134,7 @@ impl Settler {
             i64::try_from(MESSAGES_AT_ONCE).unwrap_or(i64::MAX),
         )
         .await?;
-        Ok(Some((Participant { node, client, high, held: BTreeMap::new() }, ripe, mesh)))
+        Ok(Some((Participant { node, client, high, held: BTreeMap::new(), took: begun.elapsed() }, ripe, mesh)))
     }
 
     /// Which messages can be settled now: those that every node which takes part has received and dbmail is done with. A node that

@@ -15,9 +15,10 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
+use futures_util::future::join_all;
 
 use super::hub::{Hub, Node};
 use super::pace::Paces;
@@ -41,6 +42,8 @@ const ATTEMPTS: u32 = 10;
 const GIVES_WAY: u32 = 6;
 /// How often a node that does not give its lock in time is tried before the settlement goes on without it.
 const LOCK_TRIES: u32 = 4;
+/// So often sessions are lost under the locks before the slowest node is left out.
+const LOST_TRIES: u32 = 3;
 /// How often the late are looked for when there were some a moment ago, at the most.
 const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// How often they are looked for when there were none and nobody rang.
@@ -63,6 +66,8 @@ pub enum Step {
 pub struct Settler {
     hub: Arc<Hub>,
     paces: Mutex<Paces>,
+    /// Nodes that did not answer, and when that was.
+    silent: Mutex<BTreeMap<NodeId, Instant>>,
     at_once: AtomicUsize,
     break_off_at: Option<Step>,
 }
@@ -73,6 +78,8 @@ struct Participant<'a> {
     client: Client,
     high: Uid,
     held: BTreeMap<BirthUid, Held>,
+    /// How long a look at it took.
+    took: Duration,
 }
 
 /// What a settlement is about.
@@ -83,7 +90,13 @@ struct Matter {
 
 impl Settler {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, paces: Mutex::default(), at_once: AtomicUsize::new(MESSAGES_AT_ONCE), break_off_at: None }
+        Self {
+            hub,
+            paces: Mutex::default(),
+            silent: Mutex::default(),
+            at_once: AtomicUsize::new(MESSAGES_AT_ONCE),
+            break_off_at: None,
+        }
     }
 
     /// A settler for tests, outside a worker, that breaks off at a step.
@@ -116,13 +129,16 @@ impl Settler {
     pub async fn round(&self) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
-        for node in self.hub.targets() {
-            match self.ripe(node).await {
-                Ok((ripe, unripe)) => {
+        let nodes: Vec<&Node> = self.hub.targets().collect();
+        let ripe = nodes.iter().map(|node| tokio::time::timeout(gather::LOOK_TIMEOUT, self.ripe(node)));
+        for (node, ripe) in nodes.iter().zip(join_all(ripe).await) {
+            match ripe {
+                Ok(Ok((ripe, unripe))) => {
                     mailboxes.extend(ripe);
                     waiting |= unripe;
                 }
-                Err(error) => tracing::debug!(node = node.endpoint.name, %error, "cannot ask for late messages"),
+                Ok(Err(error)) => tracing::debug!(node = node.endpoint.name, %error, "cannot ask for late messages"),
+                Err(_) => tracing::debug!(node = node.endpoint.name, "does not say what is late"),
             }
         }
         for &mailbox in &mailboxes {
@@ -163,10 +179,17 @@ impl Settler {
     pub async fn settle(&self, mailbox: MailboxId) -> Result<usize> {
         let (mut participants, matter) = self.gather(mailbox).await?;
         let mut busy: BTreeMap<NodeId, u32> = BTreeMap::new();
-        let (mut reserved, mut reservations) = (None, 0);
+        let (mut reserved, mut reservations, mut lost) = (None, 0, 0);
         for attempt in 0..ATTEMPTS {
             if participants.is_empty() || matter.candidates.is_empty() {
                 return Ok(0);
+            }
+            if self.renew_sessions(&mut participants).await? {
+                lost += 1;
+            }
+            if lost >= LOST_TRIES && participants.len() > 1 {
+                lost = 0;
+                drop_slowest(&mut participants, mailbox);
             }
             let numbers = match reserved.take() {
                 Some(numbers) => numbers,
@@ -176,6 +199,7 @@ impl Settler {
             match self.write(&mut participants, &matter, &numbers, attempt >= GIVES_WAY).await {
                 Ok(plan) => {
                     self.log(mailbox, &plan, participants.len());
+                    self.forget(mailbox);
                     return Ok(plan.numbers.len());
                 }
                 Err(Setback::TooLow(high)) => {
@@ -201,6 +225,17 @@ impl Settler {
         Err(Error::new(Kind::Transient, format!("mailbox {mailbox} is too busy to settle right now")))
     }
 
+    /// New sessions for those that were lost; returns whether there were any. A server ends a session that holds a lock for too long,
+    /// because others were slow to give theirs.
+    async fn renew_sessions(&self, participants: &mut [Participant<'_>]) -> Result<bool> {
+        let mut any = false;
+        for participant in participants.iter_mut().filter(|participant| participant.client.is_closed()) {
+            participant.client = participant.node.writer().await?;
+            any = true;
+        }
+        Ok(any)
+    }
+
     fn log(&self, mailbox: MailboxId, plan: &Plan, nodes: usize) {
         if !plan.actions.is_empty() {
             tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, "mailbox settled");
@@ -212,5 +247,16 @@ impl Settler {
             return Err(Error::new(Kind::Internal, format!("told to break off at {step:?}")));
         }
         Ok(())
+    }
+}
+
+/// The node that is the furthest away keeps the others' servers waiting for longer than they hold a lock: it learns of the new UIDs as
+/// of any other change.
+fn drop_slowest(participants: &mut Vec<Participant<'_>>, mailbox: MailboxId) {
+    let slowest =
+        participants.iter().enumerate().max_by_key(|(_, participant)| participant.took).map(|(index, _)| index);
+    if let Some(index) = slowest {
+        let gone = participants.remove(index);
+        tracing::info!(%mailbox, node = gone.node.endpoint.name, "settling without a node that is too slow");
     }
 }

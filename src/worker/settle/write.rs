@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deadpool_postgres::Transaction;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{Matter, Participant, Settler, Step};
 use crate::domain::ids::{NodeId, Uid};
@@ -83,59 +83,86 @@ impl Settler {
                 .map_err(|error| if error.is_transient() { Setback::Waited(error) } else { Setback::Failed(error) })?;
             self.pass(Step::Written(written + 1)).map_err(Setback::Failed)?;
         }
-        for (committed, (_, transaction)) in locked.open.into_iter().enumerate() {
-            transaction.commit().await.map_err(|error| Setback::Failed(error.into()))?;
-            self.pass(Step::Committed(committed + 1)).map_err(Setback::Failed)?;
-        }
+        self.commit(locked.open.into_iter().map(|(_, transaction)| transaction).collect()).await?;
         Ok(plan)
+    }
+
+    /// Commits on all nodes at once: the longer one waits for another, the likelier it is that its server has let go.
+    async fn commit(&self, transactions: Vec<Transaction<'_>>) -> Result<(), Setback> {
+        if matches!(self.break_off_at, Some(Step::Committed(_))) {
+            for (committed, transaction) in transactions.into_iter().enumerate() {
+                transaction.commit().await.map_err(|error| Setback::Failed(error.into()))?;
+                self.pass(Step::Committed(committed + 1)).map_err(Setback::Failed)?;
+            }
+            return Ok(());
+        }
+        for committed in join_all(transactions.into_iter().map(Transaction::commit)).await {
+            committed.map_err(|error| Setback::Failed(error.into()))?;
+        }
+        Ok(())
     }
 
     /// Takes the mutex, then the locks of the others, all at once: the first node's server does not wait for ever for them.
     async fn lock<'a>(&self, participants: &'a mut [Participant<'_>], matter: &Matter) -> Result<Locked<'a>, Setback> {
         let hold_ms = self.hub.lock_ms();
         let mut locked = Locked { open: Vec::new(), views: Vec::new(), numbers: Vec::new() };
-        let Some((mutex, others)) = participants.split_first_mut() else { return Ok(locked) };
-        let first = take(mutex, matter, LockPatience { wait_ms: hold_ms, hold_ms }).await?;
+        // Whatever can be said to a node before a lock is held is said before.
+        let mut begun = Vec::new();
+        for result in join_all(participants.iter_mut().map(begin)).await {
+            begun.push(result?);
+        }
+        let mut begun = begun.into_iter();
+        let Some((id, mutex)) = begun.next() else { return Ok(locked) };
+        let first = take(id, mutex, matter, LockPatience { wait_ms: hold_ms, hold_ms }).await?;
         self.admit_lock(&mut locked, first)?;
         // Shorter than the first node lets a pause last, or it would let go while another is waited for.
         let patience = LockPatience { wait_ms: (hold_ms / 2).max(1), hold_ms };
-        let others = others.iter_mut().map(|participant| take(participant, matter, patience));
-        for taken in join_all(others).await {
+        for taken in join_all(begun.map(|(id, transaction)| take(id, transaction, matter, patience))).await {
             self.admit_lock(&mut locked, taken?)?;
         }
-        let numbers =
-            locked.open.iter().map(|(_, transaction)| participant::numbers_of(transaction, &matter.candidates));
-        let numbers = join_all(numbers).await.into_iter().collect::<Result<Vec<_>>>().map_err(Setback::Failed)?;
-        locked.numbers = numbers.into_iter().flatten().collect();
         Ok(locked)
     }
 
-    fn admit_lock<'a>(
-        &self,
-        locked: &mut Locked<'a>,
-        (id, transaction, view): (NodeId, Transaction<'a>, NodeView),
-    ) -> Result<(), Setback> {
-        locked.views.push(view);
-        locked.open.push((id, transaction));
+    fn admit_lock<'a>(&self, locked: &mut Locked<'a>, taken: Taken<'a>) -> Result<(), Setback> {
+        locked.numbers.extend(taken.numbers);
+        locked.views.push(taken.view);
+        locked.open.push((taken.id, taken.transaction));
         self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)
     }
 }
 
-/// Takes one node's lock. A session that is gone is no fault of the node's: the settlement begins anew.
+/// A node whose lock is held.
+struct Taken<'a> {
+    id: NodeId,
+    transaction: Transaction<'a>,
+    view: NodeView,
+    numbers: Vec<Number>,
+}
+
+/// Opens a transaction on a node. A session that is gone is no fault of the node's: it is renewed.
+async fn begin<'a>(participant: &'a mut Participant<'_>) -> Result<(NodeId, Transaction<'a>), Setback> {
+    let id = participant.node.endpoint.id;
+    let transaction = participant.client.transaction().await.map_err(|error| Setback::Waited(error.into()))?;
+    participant::prepare(&transaction).await.map_err(Setback::Waited)?;
+    Ok((id, transaction))
+}
+
+/// Takes one node's lock and reads, in one flight, what it has and which numbers it knows.
 async fn take<'a>(
-    participant: &'a mut Participant<'_>,
+    id: NodeId,
+    transaction: Transaction<'a>,
     matter: &Matter,
     patience: LockPatience,
-) -> Result<(NodeId, Transaction<'a>, NodeView), Setback> {
-    let id = participant.node.endpoint.id;
-    if participant.client.is_closed() {
-        return Err(Setback::Failed(Error::new(Kind::Transient, format!("the session on node {id} is gone"))));
+) -> Result<Taken<'a>, Setback> {
+    let lock = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, patience);
+    let numbers = participant::numbers_of(&transaction, &matter.candidates);
+    let (view, numbers) = join(lock, numbers).await;
+    match (view, numbers) {
+        (Ok(view), Ok(numbers)) => Ok(Taken { id, transaction, view, numbers }),
+        // Its own server, or another that had to wait for it, has ended the session: that says nothing of this node's lock.
+        (Err(error), _) if error.kind() == Kind::Unreachable => Err(Setback::Waited(error)),
+        (Err(error), _) | (_, Err(error)) => Err(Setback::Busy(id, error)),
     }
-    let transaction = participant.client.transaction().await.map_err(|error| Setback::Failed(error.into()))?;
-    let view = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, patience)
-        .await
-        .map_err(|error| Setback::Busy(id, error))?;
-    Ok((id, transaction, view))
 }
 
 /// What one node writes: its actions, and the numbers of each message up to the one that it has in the end, so that every node knows

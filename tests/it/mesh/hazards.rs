@@ -99,6 +99,38 @@ async fn what_a_link_shows_can_be_overtaken_and_is_renumbered() {
     assert!(reader.missing(["before", "taken2", "overtaker"]).is_empty(), "{:?}", reader.seen);
 }
 
+/// A delivery that went without the lock and committed last was itself overtaken. Its own transaction is none that its snapshot knows
+/// to be under way, so once any other transaction had ended meanwhile, the sweep took it for old and forgot it.
+#[tokio::test]
+async fn whoever_overtakes_may_itself_have_been_overtaken() {
+    let (mesh, inbox) = Mesh::with_inbox("twice", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let first = session.deliver(inbox, &Mail::named("first")).await.unwrap();
+    let insert = "insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, recent_flag, status)
+                  select $2, physmessage_id, $3, 1, 0 from dbmail_messages where message_idnr = $1 returning message_idnr";
+    let (mut holder, mut overtaker) = (mesh.psql(1).await, mesh.psql(1).await);
+    let held = holder.transaction().await.unwrap();
+    held.execute(insert, &[&first.0, &inbox.0, &"holder"]).await.unwrap();
+    let open = overtaker.transaction().await.unwrap();
+    open.query_one("select pg_current_xact_id()::text", &[]).await.unwrap();
+    // Any other transaction that ends meanwhile.
+    mesh.psql(1).await.batch_execute("create table other ()").await.unwrap();
+    let without_lock: i64 = open.query_one(insert, &[&first.0, &inbox.0, &"overtaker"]).await.unwrap().get(0);
+    held.commit().await.unwrap();
+    let second = session.deliver(inbox, &Mail::named("second")).await.unwrap();
+    assert!(second.0 > without_lock);
+    let mut reader = IncrementalReader::new("a", inbox);
+    reader.poll(&mut session).await.unwrap();
+    open.commit().await.unwrap();
+
+    let worker = mesh.work();
+    mesh.await_count(1, "select count(*) from dbmail_mesh.overtaking", 0).await;
+    mesh.await_count(1, "select count(*) from dbmail_mesh.late", 0).await;
+    worker.stop().await;
+    reader.poll(&mut session).await.unwrap();
+    assert!(reader.missing(["first", "holder", "overtaker", "second"]).is_empty(), "{:?}", reader.seen);
+}
+
 /// A message that was visible and waited for a new number was expunged by its owner: it waited for ever, and five hundred such would
 /// have kept all others waiting.
 #[tokio::test]
@@ -221,6 +253,10 @@ async fn a_mailbox_of_the_same_name_sets_mail_aside_and_loses_none() {
     let aside = "select count(*) from dbmail_mesh.set_aside where reason like '%already has a mailbox%'";
     mesh.await_count(1, aside, 2).await;
     mesh.await_count(2, aside, 2).await;
+    // It is tried again and again, but its content is not shipped in vain: physmessage ids are not to be burned.
+    let tried = "select count(*) from dbmail_mesh.set_aside where last_tried > first_seen + interval '4 seconds'";
+    mesh.await_count(2, tried, 2).await;
+    assert_eq!(mesh.count(2, "select last_value from dbmail_physmessage_id_seq").await, 1);
     mesh.psql(2).await.batch_execute("update dbmail_mailboxes set name = 'Other' where name = 'Same'").await.unwrap();
     mesh.await_count(2, "select count(*) from dbmail_mesh.set_aside", 0).await;
     mesh.await_count(2, "select count(*) from dbmail_messages where unique_id = 'on a' and status < 2", 1).await;
@@ -285,4 +321,19 @@ async fn a_renumber_gives_way_to_a_session_that_waits_for_the_message() {
     // With nobody waiting, or after it has given way often enough, it goes ahead.
     worker.execute("select dbmail_mesh.write_plan($1)", &[&plan(true)]).await.unwrap();
     assert!(session.fetch(inbox, Uid(uid.0 + 10)).await.unwrap().is_some());
+}
+
+/// A node that only receives notes what it receives, and its peers, to whom it sends nothing, acknowledged nothing: its outbox grew for
+/// ever.
+#[tokio::test]
+async fn the_outbox_of_a_node_that_only_receives_is_emptied() {
+    let (mut mesh, inbox) = Mesh::with_inbox("receives", 2, 2).await;
+    mesh.worker.outbox_keep = Duration::from_secs(1);
+    let worker = mesh.work();
+    for n in 0..5 {
+        mesh.dbmail(1).await.deliver(inbox, &Mail::named(&format!("m{n}"))).await.unwrap();
+    }
+    mesh.await_count(2, "select count(*) from dbmail_mesh.outbox where origin = 1", 5).await;
+    mesh.await_count(2, "select count(*) from dbmail_mesh.outbox where origin = 1", 0).await;
+    worker.stop().await;
 }

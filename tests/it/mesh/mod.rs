@@ -4,6 +4,7 @@ mod admission;
 mod backlog;
 mod child;
 mod content;
+mod distance;
 mod doorbell;
 mod hazards;
 mod install;
