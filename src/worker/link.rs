@@ -21,6 +21,8 @@ use crate::node::store;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
+/// After so many messages the target's statistics are looked at; then after four times as many, and so on.
+const FIRST_LOOK_AT_STATISTICS: i64 = 200;
 /// How often the cursor of a link over which nothing comes is stored.
 const STORE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often at the most the source is told what the target holds.
@@ -67,6 +69,9 @@ pub(crate) struct Link {
     rows: i64,
     /// Whether the last batch failed and the next one is smaller.
     halved: bool,
+    /// Messages brought by this worker, and when the target's statistics are looked at next.
+    brought: i64,
+    look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
 }
@@ -87,7 +92,18 @@ struct Position {
 
 impl Link {
     pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
-        Self { rows: most_rows(&hub), hub, source, target, guard, reported: None, halved: false, transient: 0 }
+        Self {
+            rows: most_rows(&hub),
+            hub,
+            source,
+            target,
+            guard,
+            reported: None,
+            halved: false,
+            brought: 0,
+            look_at_statistics: FIRST_LOOK_AT_STATISTICS,
+            transient: 0,
+        }
     }
 
     /// Drives the link, for ever.
@@ -289,6 +305,11 @@ impl Link {
             aside = applied.aside,
             "batch applied"
         );
+        self.brought += i64::try_from(applied.messages).unwrap_or_default();
+        if self.brought >= self.look_at_statistics {
+            self.look_at_statistics = self.brought * 4;
+            store::refresh_statistics(&beside, self.brought).await?;
+        }
         if applied.late > 0 {
             self.hub.late.notify_one();
         }
