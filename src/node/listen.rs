@@ -4,7 +4,6 @@
 //! holds an advisory lock shared, by which the triggers know that they have to ring.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::poll_fn;
 use tokio::sync::watch;
@@ -15,9 +14,6 @@ use crate::error::{Error, Kind, Result};
 
 /// The doorbell as its listeners see it: a number that rises with each ring.
 pub type Doorbell = watch::Receiver<u64>;
-
-/// Rings that were heard on all nodes, ever: a test signal.
-pub static RINGS_HEARD: AtomicU64 = AtomicU64::new(0);
 
 /// Listens until the connection ends. `asleep` tells how many links sleep on this node: while there are any, the lock is held.
 ///
@@ -38,7 +34,6 @@ pub async fn listen(
         loop {
             match poll_fn(|cx| connection.poll_message(cx)).await {
                 Some(Ok(AsyncMessage::Notification(_))) => {
-                    RINGS_HEARD.fetch_add(1, Ordering::Relaxed);
                     ring.send_modify(|count| *count += 1);
                 }
                 Some(Ok(_)) => {}

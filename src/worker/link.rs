@@ -38,6 +38,10 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
+/// What to do about a node that has gone back in time.
+const REMEDY_FOR_THE_PAST: &str =
+    "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew";
+
 /// What the target is told about a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -218,14 +222,14 @@ impl Link {
         if read.went_back(&stored.from).await? {
             return Err(Error::refused(
                 format!("{} is behind what {} has already seen of it", source.endpoint, target.endpoint),
-                "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew",
+                REMEDY_FOR_THE_PAST,
             ));
         }
         read.end().await?;
         if scan::target_went_back(&of_source, self.target, &stored.from).await? {
             return Err(Error::refused(
                 format!("{} holds less than it has told {} that it holds", target.endpoint, source.endpoint),
-                "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew",
+                REMEDY_FOR_THE_PAST,
             ));
         }
         let now = Instant::now();

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::node::participant;
 use crate::worker::hub::Node;
 use crate::worker::pace::{Pace, Paces};
@@ -45,7 +45,7 @@ impl Settler {
         }
         participants.sort_by_key(|participant: &Participant<'_>| participant.node.endpoint.id);
         let candidates = if waited.is_empty() {
-            self.paces().forget(mailbox);
+            self.forget(mailbox);
             BTreeSet::new()
         } else if self.keep_pace(mailbox, &mut participants).await? {
             self.currency(mailbox, &mut participants, &waited).await?
@@ -95,14 +95,11 @@ impl Settler {
         let looks = nodes.iter().map(|node| tokio::time::timeout(LOOK_TIMEOUT, self.look(node, mailbox)));
         let mut found = Vec::new();
         for (node, look) in nodes.iter().zip(join_all(looks).await) {
+            let look = look.unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, "it does not answer")));
             match look {
-                Ok(Ok(look)) => found.extend(look),
-                Ok(Err(error)) => {
+                Ok(look) => found.extend(look),
+                Err(error) => {
                     tracing::debug!(node = node.endpoint.name, %error, "not part of a settlement");
-                    self.note_silent(node.endpoint.id);
-                }
-                Err(_) => {
-                    tracing::debug!(node = node.endpoint.name, "does not answer; not part of a settlement");
                     self.note_silent(node.endpoint.id);
                 }
             }
