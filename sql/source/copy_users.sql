@@ -1,7 +1,7 @@
--- First copy: the next users. dbmail's own three exist on every node.
+-- First copy: the next accounts. dbmail's own three exist on every node.
 -- $1 the last key that is done, $2 the most rows.
-select u.user_idnr as key
-from public.dbmail_users u
-where u.user_idnr > $1 and u.userid not in ('__@!internal_delivery_user!@__', '__public__', 'anyone')
-order by u.user_idnr
+select a.id as key
+from dbmail_mesh.account a
+where a.id > $1 and a.born_as not in ('__@!internal_delivery_user!@__', '__public__', 'anyone')
+order by a.id
 limit $2

@@ -14,3 +14,4 @@
 pub mod ids;
 pub mod rule;
 pub mod settlement;
+pub mod stamp;

@@ -53,6 +53,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0005_apply",
     "0006_content",
     "0007_views",
+    "0008_registers",
 ];
 
 impl MigrationSet {

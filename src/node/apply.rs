@@ -13,7 +13,7 @@ use super::plan::{PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
-use super::{Endpoint, ask};
+use super::{Endpoint, ask, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
 use crate::domain::rule;
 use crate::error::{Error, Result};
@@ -83,7 +83,7 @@ impl Route<'_> {
         batch: Batch<'_>,
     ) -> Result<Applied> {
         let states = read.messages(&batch.keys.messages).await?;
-        let mailboxes = self.create_parents(read, target, batch.keys, &states).await?;
+        let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let placed = self.placed(&transaction, &states, &mailboxes).await?;
@@ -101,10 +101,8 @@ impl Route<'_> {
     /// # Errors
     /// `Transient`, `Unreachable`.
     pub async fn put_aside(&self, target: &mut Client, batch: Batch<'_>, error: &Error) -> Result<Applied> {
-        let of = |kind: char, keys: &BTreeSet<i64>| -> Vec<Aside> {
-            keys.iter().map(|&key| Aside { kind, key, reason: error.to_string() }).collect()
-        };
-        let rows = [of('u', &batch.keys.users), of('b', &batch.keys.mailboxes), of('m', &batch.keys.messages)].concat();
+        let of_keys = batch.keys.rows().into_iter();
+        let rows: Vec<Aside> = of_keys.map(|(kind, key)| Aside { kind, key, reason: error.to_string() }).collect();
         let transaction = target.transaction().await?;
         store::set_aside(&transaction, self.source.id, &rows).await?;
         if batch.cursor != batch.next {
@@ -112,35 +110,6 @@ impl Route<'_> {
         }
         transaction.commit().await?;
         Ok(Applied { aside: rows.len(), ..Applied::default() })
-    }
-
-    /// Creates users and mailboxes that the batch names or needs, in a short transaction of their own. Returns the mailboxes as the
-    /// source has them.
-    async fn create_parents(
-        &self,
-        read: &SourceRead<'_>,
-        target: &mut Client,
-        keys: &Keys,
-        states: &[MessageState],
-    ) -> Result<BTreeMap<MailboxId, MailboxState>> {
-        let needed: BTreeSet<MailboxId> = states
-            .iter()
-            .filter(|state| !state.incoming.dead)
-            .map(|state| state.incoming.mailbox)
-            .chain(keys.mailboxes.iter().copied().map(MailboxId))
-            .collect();
-        let missing = store::missing_mailboxes(target, &needed.into_iter().collect::<Vec<_>>()).await?;
-        let mailboxes = read.mailboxes(&missing).await?;
-        let owners = mailboxes.iter().map(|mailbox| mailbox.owner_idnr).chain(keys.users.iter().copied()).collect();
-        let users = read.users(&owners).await?;
-        if !users.is_empty() || !mailboxes.is_empty() {
-            let transaction = target.transaction().await?;
-            ask::row(&transaction, BEGIN_APPLY, &[&self.bounds.lock_ms]).await?;
-            store::create_users(&transaction, &users).await?;
-            store::create_mailboxes(&transaction, &mailboxes).await?;
-            transaction.commit().await?;
-        }
-        Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
     }
 
     /// The states whose mailbox is here: what has no place yet is set aside, and its content is not shipped in vain.
@@ -152,7 +121,7 @@ impl Route<'_> {
     ) -> Result<Vec<&'s MessageState>> {
         let needed: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
         let needed: Vec<MailboxId> = needed.into_iter().collect();
-        let absent = store::absent_mailboxes(transaction, &needed, mailboxes).await?;
+        let absent = boxes::absent(transaction, &needed, mailboxes).await?;
         Ok(states.iter().filter(|state| !absent.contains_key(&state.incoming.mailbox)).collect())
     }
 
@@ -255,7 +224,7 @@ impl Route<'_> {
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
     ) -> Result<usize> {
         let absent: Vec<MailboxId> = absent.iter().copied().collect();
-        let reasons = store::absent_mailboxes(transaction, &absent, mailboxes).await?;
+        let reasons = boxes::absent(transaction, &absent, mailboxes).await?;
         let reason = |mailbox: &MailboxId| reasons.get(mailbox).map(|why| format!("mailbox {mailbox}: {why}"));
         let mut rows: Vec<Aside> = waiting
             .iter()

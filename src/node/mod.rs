@@ -1,6 +1,7 @@
 //! One PostgreSQL node: connect, listen, read changes, lock and apply, settle. SQL lives in files; what it means is decided in
 //! [`crate::domain`].
 
+pub mod accounts;
 pub mod admission;
 pub mod apply;
 pub mod ask;
@@ -8,6 +9,8 @@ pub mod connect;
 pub mod content;
 pub mod cursor;
 pub mod listen;
+pub mod mailboxes;
+pub mod parents;
 pub mod participant;
 pub mod plan;
 pub mod scan;

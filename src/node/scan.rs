@@ -14,10 +14,12 @@ use crate::error::Result;
 /// Keys of rows that changed on a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// `user_idnr`.
+    /// `account.id`.
     pub users: BTreeSet<i64>,
     /// `mailbox_idnr`.
     pub mailboxes: BTreeSet<i64>,
+    /// `entry.id`.
+    pub entries: BTreeSet<i64>,
     /// `message_idnr`, current or former, or birth UIDs.
     pub messages: BTreeSet<i64>,
 }
@@ -28,6 +30,7 @@ impl Keys {
         match kind as u8 {
             b'u' => self.users.insert(key),
             b'b' => self.mailboxes.insert(key),
+            b'e' => self.entries.insert(key),
             _ => self.messages.insert(key),
         };
     }
@@ -35,24 +38,25 @@ impl Keys {
     /// Each with the code of its kind.
     pub fn rows(&self) -> Vec<(char, i64)> {
         let of = |kind: char, keys: &BTreeSet<i64>| keys.iter().map(|&key| (kind, key)).collect::<Vec<_>>();
-        [of('u', &self.users), of('b', &self.mailboxes), of('m', &self.messages)].concat()
+        [of('u', &self.users), of('b', &self.mailboxes), of('e', &self.entries), of('m', &self.messages)].concat()
     }
 
     /// Adds those of `others`.
     pub fn extend(&mut self, others: Self) {
         self.users.extend(others.users);
         self.mailboxes.extend(others.mailboxes);
+        self.entries.extend(others.entries);
         self.messages.extend(others.messages);
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.users.len() + self.mailboxes.len() + self.messages.len()
+        self.users.len() + self.mailboxes.len() + self.entries.len() + self.messages.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.mailboxes.is_empty() && self.messages.is_empty()
+        self.len() == 0
     }
 }
 

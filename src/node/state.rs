@@ -18,9 +18,13 @@ pub struct ContentId {
 /// A user's replicated columns.
 #[derive(Clone, Debug)]
 pub struct UserState {
-    /// `user_idnr` on the source.
-    pub user_idnr: i64,
-    /// The login name: what users are known by.
+    /// `account.id` on the source.
+    pub id: i64,
+    /// The userid under which it was created.
+    pub born_as: String,
+    /// How often that userid had been created by then.
+    pub generation: i32,
+    /// The login name.
     pub userid: String,
     /// As in `dbmail_users`.
     pub passwd: String,
@@ -44,7 +48,9 @@ impl UserState {
     /// From a row of `sql/source/read_users.sql`.
     pub fn from_row(row: &Row) -> Self {
         Self {
-            user_idnr: row.get("user_idnr"),
+            id: row.get("id"),
+            born_as: row.get("born_as"),
+            generation: row.get("generation"),
             userid: row.get("userid"),
             passwd: row.get("passwd"),
             client_idnr: row.get("client_idnr"),
@@ -63,9 +69,9 @@ impl UserState {
 pub struct MailboxState {
     /// Its id and UIDVALIDITY.
     pub id: MailboxId,
-    /// `user_idnr` of its owner on the source.
-    pub owner_idnr: i64,
-    /// `userid` of its owner.
+    /// `account.id` of its owner on the source.
+    pub owner_id: i64,
+    /// The owner's account: what he is known by on all nodes.
     pub owner: String,
     /// Its name.
     pub name: String,
@@ -92,7 +98,7 @@ impl MailboxState {
     pub fn from_row(row: &Row) -> Self {
         Self {
             id: MailboxId(row.get("mailbox_idnr")),
-            owner_idnr: row.get("owner_idnr"),
+            owner_id: row.get("owner_id"),
             owner: row.get("owner"),
             name: row.get("name"),
             attributes: MAILBOX_ATTRIBUTES.map(|column| row.get(column)),

@@ -1,101 +1,11 @@
-//! The target's side of a batch that is not messages: users and mailboxes, rows that have to wait, what the worker reports.
-
-use std::collections::BTreeMap;
+//! The target's side of a batch beside its rows: what has to wait, and what the worker reports.
 
 use deadpool_postgres::GenericClient;
 
 use super::ask;
 use super::scan::Keys;
-use super::state::{MailboxState, UserState};
 use crate::domain::ids::{MailboxId, NodeId, Uid};
 use crate::error::Result;
-
-/// Which of these mailboxes the node has never had.
-///
-/// # Errors
-/// `Unreachable`, `Transient`.
-pub async fn missing_mailboxes(target: &impl GenericClient, ids: &[MailboxId]) -> Result<Vec<MailboxId>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = ask::rows(target, include_str!("../../sql/target/missing_mailboxes.sql"), &[&ids]).await?;
-    Ok(rows.iter().map(|row| MailboxId(row.get(0))).collect())
-}
-
-/// Which of these mailboxes are not here, each with what stands in the way.
-///
-/// # Errors
-/// `Unreachable`, `Transient`.
-pub async fn absent_mailboxes(
-    target: &impl GenericClient,
-    ids: &[MailboxId],
-    known: &BTreeMap<MailboxId, MailboxState>,
-) -> Result<BTreeMap<MailboxId, String>> {
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let numbers: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let text = |pick: fn(&MailboxState) -> &str| -> Vec<&str> {
-        ids.iter().map(|id| known.get(id).map_or("", pick)).collect()
-    };
-    let (owners, names) = (text(|mailbox| &mailbox.owner), text(|mailbox| &mailbox.name));
-    let rows =
-        ask::rows(target, include_str!("../../sql/target/absent_mailboxes.sql"), &[&numbers, &owners, &names]).await?;
-    Ok(rows.iter().map(|row| (MailboxId(row.get("id")), row.get("reason"))).collect())
-}
-
-/// Creates users that are not here. Idempotent.
-///
-/// # Errors
-/// `Unreachable`, `Transient`, `Data`.
-pub async fn create_users(target: &impl GenericClient, users: &[UserState]) -> Result<()> {
-    if users.is_empty() {
-        return Ok(());
-    }
-    let texts = |pick: fn(&UserState) -> &str| -> Vec<&str> { users.iter().map(pick).collect() };
-    let numbers = |pick: fn(&UserState) -> i64| -> Vec<i64> { users.iter().map(pick).collect() };
-    let smalls = |pick: fn(&UserState) -> i16| -> Vec<i16> { users.iter().map(pick).collect() };
-    ask::run(
-        target,
-        include_str!("../../sql/target/create_users.sql"),
-        &[
-            &texts(|user| &user.userid),
-            &texts(|user| &user.passwd),
-            &numbers(|user| user.client_idnr),
-            &numbers(|user| user.maxmail_size),
-            &numbers(|user| user.maxsieve_size),
-            &texts(|user| &user.encryption_type),
-            &texts(|user| &user.spasswd),
-            &smalls(|user| user.saction),
-            &smalls(|user| user.active),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Creates mailboxes that this node has never had, under their ids. Idempotent.
-///
-/// # Errors
-/// `Unreachable`, `Transient`, `Data`.
-pub async fn create_mailboxes(target: &impl GenericClient, mailboxes: &[MailboxState]) -> Result<()> {
-    if mailboxes.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<i64> = mailboxes.iter().map(|mailbox| mailbox.id.0).collect();
-    let owners: Vec<&str> = mailboxes.iter().map(|mailbox| mailbox.owner.as_str()).collect();
-    let names: Vec<&str> = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).collect();
-    let [a, b, c, d, e, f, g, h, i]: [Vec<i16>; 9] =
-        std::array::from_fn(|column| mailboxes.iter().map(|mailbox| mailbox.attributes[column]).collect());
-    ask::run(
-        target,
-        include_str!("../../sql/target/create_mailboxes.sql"),
-        &[&ids, &owners, &names, &a, &b, &c, &d, &e, &f, &g, &h, &i],
-    )
-    .await?;
-    Ok(())
-}
 
 /// Moves the node's sequences towards ids that were applied.
 ///

@@ -1,0 +1,47 @@
+//! What has to be here before messages are: accounts and mailboxes, joined in a short transaction of their own. It is idempotent, so a
+//! batch that breaks off later leaves no harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deadpool_postgres::Client;
+
+use super::scan::{Keys, SourceRead};
+use super::state::{MailboxState, MessageState};
+use super::{accounts, ask, mailboxes};
+use crate::domain::ids::MailboxId;
+use crate::error::Result;
+
+/// Marks a transaction as the worker's own and bounds its lock waits.
+const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
+
+/// Joins the accounts and mailboxes that a batch names, and those that it needs and that are not here. Returns the mailboxes as the
+/// source has them.
+///
+/// # Errors
+/// `Unreachable`, `Transient`: nothing was written; `Data` when the target refuses a row.
+pub async fn join(
+    read: &SourceRead<'_>,
+    target: &mut Client,
+    keys: &Keys,
+    states: &[MessageState],
+    lock_ms: i32,
+) -> Result<BTreeMap<MailboxId, MailboxState>> {
+    let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.incoming.mailbox);
+    let referred: BTreeSet<MailboxId> = referred.collect();
+    let mut wanted = mailboxes::missing(target, &referred.into_iter().collect::<Vec<_>>()).await?;
+    wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
+    wanted.sort_unstable();
+    wanted.dedup();
+    let found = read.mailboxes(&wanted).await?;
+    let owners = found.iter().map(|mailbox| mailbox.owner_id).chain(keys.users.iter().copied()).collect();
+    let users = read.users(&owners).await?;
+    if !users.is_empty() || !found.is_empty() {
+        let transaction = target.transaction().await?;
+        ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
+        ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
+        accounts::join(&transaction, &users).await?;
+        mailboxes::join(&transaction, &found).await?;
+        transaction.commit().await?;
+    }
+    Ok(found.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
+}
