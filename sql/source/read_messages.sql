@@ -2,17 +2,12 @@
 -- $1 UIDs, current or former.
 select v.birth_uid, v.state = 'd' as dead, coalesce(v.uid, v.birth_uid) as uid, coalesce(v.mailbox_idnr, 0) as mailbox_idnr,
        coalesce(c.origin_node, n.node_id) as origin_node, coalesce(c.origin_id, g.physmessage_id, 0) as origin_id,
-       coalesce(g.physmessage_id, 0) as physmessage_id,
-       coalesce(g.seen_flag, 0::smallint) as seen, coalesce(g.answered_flag, 0::smallint) as answered,
-       coalesce(g.deleted_flag, 0::smallint) as deleted,
-       coalesce(g.flagged_flag, 0::smallint) as flagged, coalesce(g.draft_flag, 0::smallint) as draft,
+       coalesce(g.physmessage_id, 0) as physmessage_id, v.flags, v.stamps, v.keywords, coalesce(g.seq, 0) as seq,
        coalesce(g.unique_id, '') as unique_id, coalesce(l.status, g.status, 2::smallint) as status,
-       array(select k.keyword::text from public.dbmail_keywords k where k.message_idnr = g.message_idnr order by k.keyword)
-         as keywords,
        coalesce((select jsonb_agg(jsonb_build_object('uid', b.uid, 'birth', b.birth_uid, 'decided_by', b.decided_by,
                                                      'decided_at', b.decided_at) order by b.uid)
                  from dbmail_mesh.number b where b.birth_uid = v.birth_uid), '[]'::jsonb) as numbers
-from dbmail_mesh.view_messages(array(select distinct dbmail_mesh.birth_of(k) from unnest($1::bigint[]) k)) v
+from dbmail_mesh.view_states(array(select distinct dbmail_mesh.birth_of(k) from unnest($1::bigint[]) k)) v
 cross join dbmail_mesh.local_node n
 left join public.dbmail_messages g on g.message_idnr = v.row_idnr
 left join dbmail_mesh.late l on l.row_idnr = v.row_idnr and l.row_idnr >= 8589934592

@@ -1,6 +1,6 @@
 //! The rule: what a node does with the state of a message that reaches it.
 
-use super::ids::{BirthUid, MailboxId, Uid};
+use super::ids::{BirthUid, Uid};
 
 /// The number of a row of `dbmail_messages` (`message_idnr`): the message's UID while it is visible, a number above 2^33 while it
 /// is hidden in the staging mailbox.
@@ -57,12 +57,19 @@ impl Held {
 pub struct Incoming {
     /// Which message.
     pub birth: BirthUid,
-    /// Its mailbox.
-    pub mailbox: MailboxId,
     /// Its UID.
     pub uid: Uid,
     /// Whether it was expunged.
     pub dead: bool,
+}
+
+/// Where the message belongs on this node, after both sides' mailbox registers were joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The mailbox's reported line; `None`: there is no place for it any more (its owner was deleted), so it is kept aside.
+    pub reported: Option<Uid>,
+    /// Whether that is another mailbox than the one it is in here.
+    pub changes: bool,
 }
 
 /// What is to be written for one message.
@@ -78,7 +85,7 @@ pub enum Action {
         /// The UID that cannot be shown.
         uid: Uid,
     },
-    /// A row gets a new number: a visible message is renumbered, or a hidden one becomes visible.
+    /// A row gets a new number, or a new mailbox: a visible message is renumbered or moved, or a hidden one becomes visible.
     Move {
         /// The row.
         row: RowId,
@@ -87,11 +94,18 @@ pub enum Action {
         /// The UID that the message has from now on.
         to: Uid,
     },
-    /// A stored message waits for a new UID, because `uid` cannot be shown.
+    /// A stored message waits for a new UID, because `uid` cannot be shown; one that is visible stays where it is meanwhile.
     Wait {
         /// The row, which stays as it is.
         row: RowId,
         /// The UID that cannot be shown.
+        uid: Uid,
+    },
+    /// A visible message has no place any more: it is kept aside, where no client sees it.
+    Stow {
+        /// Its row.
+        row: RowId,
+        /// Its UID.
         uid: Uid,
     },
     /// The message dies.
@@ -108,26 +122,33 @@ pub fn may_show(uid: Uid, reported: Uid) -> bool {
     uid > reported
 }
 
-/// Joins the state of a message into what a node holds: the UID is the maximum, death is final. `reported` is the mailbox's
-/// reported line on this node. `None`: nothing is to be written.
-pub fn decide(held: Option<Held>, incoming: &Incoming, reported: Uid) -> Option<Action> {
-    let uid = incoming.uid;
+/// Joins the state of a message into what a node holds: the UID is the maximum, death is final. `None`: nothing is to be written.
+pub fn decide(held: Option<Held>, incoming: &Incoming, place: Place) -> Option<Action> {
+    let uid = held.and_then(Held::uid).map_or(incoming.uid, |held| held.max(incoming.uid));
     match held {
         Some(Held::Dead) => None,
-        held if incoming.dead => Some(Action::Kill {
-            row: held.and_then(Held::row),
-            uid: held.and_then(Held::uid).map_or(uid, |held| held.max(uid)),
+        held if incoming.dead => Some(Action::Kill { row: held.and_then(Held::row), uid }),
+        None => Some(match place.reported {
+            Some(reported) if may_show(uid, reported) => Action::Take { uid },
+            _ => Action::Hide { uid },
         }),
-        None if may_show(uid, reported) => Some(Action::Take { uid }),
-        None => Some(Action::Hide { uid }),
-        Some(Held::Visible { uid: old }) => (uid > old).then(|| raise(RowId(old.0), old, uid, reported)),
-        Some(Held::Waiting { uid: old, row }) => (uid > old).then(|| raise(row, Uid(row.0), uid, reported)),
-        Some(Held::Hidden { uid: old, row }) => (uid > old).then(|| raise(row, old, uid, reported)),
+        Some(held) if held.uid() == Some(uid) && !place.changes => None,
+        Some(held) => raise(held, uid, place.reported),
     }
 }
 
-fn raise(row: RowId, from: Uid, to: Uid, reported: Uid) -> Action {
-    if may_show(to, reported) { Action::Move { row, from, to } } else { Action::Wait { row, uid: to } }
+fn raise(held: Held, to: Uid, reported: Option<Uid>) -> Option<Action> {
+    let (row, from, hidden) = match held {
+        Held::Visible { uid } => (RowId(uid.0), uid, false),
+        Held::Waiting { row, .. } => (row, Uid(row.0), false),
+        Held::Hidden { uid, row } => (row, uid, true),
+        Held::Dead => return None,
+    };
+    Some(match reported {
+        Some(reported) if may_show(to, reported) => Action::Move { row, from, to },
+        None if !hidden => Action::Stow { row, uid: to },
+        _ => Action::Wait { row, uid: to },
+    })
 }
 
 #[cfg(test)]
@@ -137,7 +158,7 @@ mod tests {
     const HIDDEN: RowId = RowId(1 << 33);
 
     fn alive(uid: i64) -> Incoming {
-        Incoming { birth: BirthUid(6), mailbox: MailboxId(1), uid: Uid(uid), dead: false }
+        Incoming { birth: BirthUid(6), uid: Uid(uid), dead: false }
     }
 
     fn dead(uid: i64) -> Incoming {
@@ -171,7 +192,36 @@ mod tests {
             (Some(Held::Dead), alive(9), 0, None),
             (Some(Held::Dead), dead(9), 0, None),
         ] {
-            assert_eq!(decide(held, &incoming, Uid(reported)), expected, "{held:?} {incoming:?} {reported}");
+            let place = Place { reported: Some(Uid(reported)), changes: false };
+            assert_eq!(decide(held, &incoming, place), expected, "{held:?} {incoming:?} {reported}");
+        }
+    }
+
+    /// The same where the mailbox is another one on the other side, or none is left.
+    #[test]
+    fn the_rule_for_messages_that_move_as_a_table() {
+        let visible = Some(Held::Visible { uid: Uid(6) });
+        let waiting = Some(Held::Waiting { uid: Uid(9), row: RowId(6) });
+        let hidden = Some(Held::Hidden { uid: Uid(6), row: HIDDEN });
+        let to = |reported| Place { reported: Some(Uid(reported)), changes: true };
+        let nowhere = |changes| Place { reported: None, changes };
+        for (held, incoming, place, expected) in [
+            (visible, alive(6), to(5), Some(Action::Move { row: RowId(6), from: Uid(6), to: Uid(6) })),
+            (visible, alive(6), to(6), Some(Action::Wait { row: RowId(6), uid: Uid(6) })),
+            (visible, alive(9), to(8), Some(Action::Move { row: RowId(6), from: Uid(6), to: Uid(9) })),
+            (visible, alive(4), to(8), Some(Action::Wait { row: RowId(6), uid: Uid(6) })),
+            (visible, dead(6), to(5), Some(Action::Kill { row: Some(RowId(6)), uid: Uid(6) })),
+            (waiting, alive(6), to(8), Some(Action::Move { row: RowId(6), from: Uid(6), to: Uid(9) })),
+            (waiting, alive(6), to(9), Some(Action::Wait { row: RowId(6), uid: Uid(9) })),
+            (hidden, alive(6), to(5), Some(Action::Move { row: HIDDEN, from: Uid(6), to: Uid(6) })),
+            (hidden, alive(6), to(7), Some(Action::Wait { row: HIDDEN, uid: Uid(6) })),
+            (None, alive(6), nowhere(false), Some(Action::Hide { uid: Uid(6) })),
+            (visible, alive(6), nowhere(true), Some(Action::Stow { row: RowId(6), uid: Uid(6) })),
+            (hidden, alive(9), nowhere(true), Some(Action::Wait { row: HIDDEN, uid: Uid(9) })),
+            (visible, alive(6), nowhere(false), None),
+            (Some(Held::Dead), alive(9), to(0), None),
+        ] {
+            assert_eq!(decide(held, &incoming, place), expected, "{held:?} {incoming:?} {place:?}");
         }
     }
 }

@@ -54,6 +54,9 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0006_content",
     "0007_views",
     "0008_registers",
+    "0009_marks",
+    "0010_moves",
+    "0011_join",
 ];
 
 impl MigrationSet {

@@ -9,13 +9,14 @@ use deadpool_postgres::{Client, Transaction};
 
 use super::content::{self, Places, Shipment, Wanted};
 use super::cursor::Cursor;
-use super::plan::{PlanWriter, View};
+use super::placing::{Destination, Verdicts};
+use super::plan::{Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
 use super::{Endpoint, ask, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
-use crate::domain::rule;
+use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
 
 /// Marks a transaction as the worker's own and bounds its lock waits.
@@ -86,9 +87,10 @@ impl Route<'_> {
         let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
-        let placed = self.placed(&transaction, &states, &mailboxes).await?;
-        let (places, shared) = self.content(read, &transaction, beside, &placed).await?;
-        let applied = self.join(&transaction, batch, &states, &mailboxes, &places, &shared).await?;
+        let look = Look::at(&transaction, &states).await?;
+        let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
+        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places };
+        let applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
@@ -112,35 +114,20 @@ impl Route<'_> {
         Ok(Applied { aside: rows.len(), ..Applied::default() })
     }
 
-    /// The states whose mailbox is here: what has no place yet is set aside, and its content is not shipped in vain.
-    async fn placed<'s>(
-        &self,
-        transaction: &Transaction<'_>,
-        states: &'s [MessageState],
-        mailboxes: &BTreeMap<MailboxId, MailboxState>,
-    ) -> Result<Vec<&'s MessageState>> {
-        let needed: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
-        let needed: Vec<MailboxId> = needed.into_iter().collect();
-        let absent = boxes::absent(transaction, &needed, mailboxes).await?;
-        Ok(states.iter().filter(|state| !absent.contains_key(&state.incoming.mailbox)).collect())
-    }
-
-    /// Finds or ships the content of messages that the target has not seen. Also returns what it had already.
+    /// Finds or ships the content of messages that the target has not seen and has a place for: what has none is set aside, and nothing
+    /// is shipped in vain. Also returns what it had already.
     async fn content(
         &self,
         read: &SourceRead<'_>,
         transaction: &Transaction<'_>,
         beside: &Client,
-        states: &[&MessageState],
+        states: &[MessageState],
+        look: &Look,
     ) -> Result<(Places, Vec<i64>)> {
-        let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
-        if births.is_empty() {
-            return Ok((Places::new(), Vec::new()));
-        }
-        let known = View::of_messages(transaction, &births).await?;
         let wanted: BTreeSet<Wanted> = states
             .iter()
-            .filter(|state| !state.incoming.dead && !known.messages.contains_key(&state.incoming.birth))
+            .filter(|state| !state.incoming.dead && !look.known.messages.contains_key(&state.incoming.birth))
+            .filter(|state| look.verdicts.destination(&state.place, None).is_some())
             .map(|state| Wanted { content: state.content, on_source: state.physmessage })
             .collect();
         if wanted.is_empty() {
@@ -164,39 +151,16 @@ impl Route<'_> {
         &self,
         transaction: &Transaction<'_>,
         batch: Batch<'_>,
-        states: &[MessageState],
-        mailboxes: &BTreeMap<MailboxId, MailboxState>,
-        places: &Places,
+        arrival: &Arrival<'_>,
         shared: &[i64],
     ) -> Result<Applied> {
-        let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
-        let lines: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
-        ask::row(
-            transaction,
-            include_str!("../../sql/target/guard.sql"),
-            &[&self.bounds.lock_ms, &self.bounds.lock_ms],
-        )
-        .await?;
-        let lines: Vec<MailboxId> = lines.into_iter().collect();
-        let view = View::lock(transaction, &lines, &births).await?;
+        let lock_ms = self.bounds.lock_ms;
+        ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+        let births: Vec<BirthUid> = arrival.states.iter().map(|state| state.incoming.birth).collect();
+        let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
         content::keep(transaction, shared).await?;
-        let mut plan = PlanWriter::for_join(self.source.id);
-        let mut absent: BTreeSet<MailboxId> = BTreeSet::new();
-        let mut waiting: Vec<(BirthUid, MailboxId)> = Vec::new();
-        for state in states {
-            let incoming = &state.incoming;
-            let held = view.messages.get(&incoming.birth).map(|(held, _)| *held);
-            let line = view.lines.get(&incoming.mailbox).copied();
-            if line.is_none() && !incoming.dead {
-                absent.insert(incoming.mailbox);
-                waiting.push((incoming.birth, incoming.mailbox));
-                continue;
-            }
-            let action = rule::decide(held, incoming, line.unwrap_or_default());
-            plan.join(state, action, places.get(&state.content).copied())?;
-        }
-        absent.extend(batch.keys.mailboxes.iter().map(|&id| MailboxId(id)).filter(|id| mailboxes.contains_key(id)));
-        let aside = self.aside(transaction, &absent, &waiting, batch, mailboxes).await?;
+        let (mut plan, waiting) = self.decide(arrival, &view)?;
+        let aside = self.aside(transaction, &waiting, batch, arrival.mailboxes).await?;
         if self.bounds.insists {
             plan.insist();
         }
@@ -206,24 +170,65 @@ impl Route<'_> {
             if batch.cursor == batch.next {
                 return Ok(());
             }
-            batch.cursor.advance(transaction, self.source.id, batch.next, states.len() as i64).await
+            batch.cursor.advance(transaction, self.source.id, batch.next, arrival.states.len() as i64).await
         };
         let (written, advanced) = futures_util::future::join(write, advance).await;
         written.and(advanced)?;
         let (written, late) = plan.counts();
-        Ok(Applied { messages: states.len(), written, late, aside })
+        Ok(Applied { messages: arrival.states.len(), written, late, aside })
+    }
+
+    /// What is to be written for each message, and which messages have to wait for their mailbox.
+    fn decide(&self, arrival: &Arrival<'_>, view: &View) -> Result<(PlanWriter, Vec<(BirthUid, MailboxId)>)> {
+        let mut plan = PlanWriter::for_join(self.source.id);
+        let mut waiting: Vec<(BirthUid, MailboxId)> = Vec::new();
+        for state in arrival.states {
+            let incoming = &state.incoming;
+            let found = view.messages.get(&incoming.birth);
+            let held = found.map(|found| found.held);
+            if incoming.dead || held == Some(Held::Dead) {
+                plan.numbers(&state.numbers);
+                let nowhere = Place { reported: None, changes: false };
+                if let Some(action) = rule::decide(held, incoming, nowhere) {
+                    let mailbox = found.map_or(state.place.value, |found| found.place.value);
+                    plan.change(incoming.birth, mailbox, mailbox, action);
+                }
+                continue;
+            }
+            let Some(goes) = arrival.look.verdicts.destination(&state.place, found) else {
+                waiting.push((incoming.birth, state.place.value));
+                continue;
+            };
+            plan.numbers(&state.numbers);
+            let action = rule::decide(held, incoming, goes.place(view)?);
+            match (found, action) {
+                (None, Some(action)) => {
+                    plan.join(state, goes.mailbox, action, arrival.places.get(&state.content).copied())?;
+                }
+                (None, None) => {}
+                (Some(found), action) => update(&mut plan, state, found, &goes, action),
+            }
+            if goes.rescued {
+                plan.rescue(incoming.birth);
+            }
+        }
+        Ok((plan, waiting))
     }
 
     /// Notes what has no place here yet, and forgets what has found one.
     async fn aside(
         &self,
         transaction: &Transaction<'_>,
-        absent: &BTreeSet<MailboxId>,
         waiting: &[(BirthUid, MailboxId)],
         Batch { keys, again, .. }: Batch<'_>,
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
     ) -> Result<usize> {
-        let absent: Vec<MailboxId> = absent.iter().copied().collect();
+        let absent: BTreeSet<MailboxId> = waiting
+            .iter()
+            .map(|(_, mailbox)| *mailbox)
+            .chain(keys.mailboxes.iter().copied().map(MailboxId).filter(|id| mailboxes.contains_key(id)))
+            .collect();
+        let absent: Vec<MailboxId> = absent.into_iter().collect();
         let reasons = boxes::absent(transaction, &absent, mailboxes).await?;
         let reason = |mailbox: &MailboxId| reasons.get(mailbox).map(|why| format!("mailbox {mailbox}: {why}"));
         let mut rows: Vec<Aside> = waiting
@@ -243,4 +248,70 @@ impl Route<'_> {
         store::set_aside_done(transaction, self.source.id, &done).await?;
         Ok(rows.len())
     }
+}
+
+/// A message that is here already: its row, its marks, its mailbox.
+fn update(plan: &mut PlanWriter, state: &MessageState, found: &Found, goes: &Destination, action: Option<Action>) {
+    let birth = state.incoming.birth;
+    let row = found.held.row();
+    let row_then = match action {
+        Some(Action::Move { to, .. }) => Some(RowId(to.0)),
+        Some(Action::Stow { .. }) => None,
+        _ => row,
+    };
+    if let Some(action) = action {
+        plan.change(birth, goes.mailbox, found.row_mailbox, action);
+    }
+    if let Some(stamp) = goes.stamp {
+        plan.place(birth, stamp);
+    }
+    let news = found.marks.news_in(&state.marks);
+    if let (Some(row), Some(row_then), false) = (row, row_then, news.is_empty()) {
+        plan.mark(birth, row, row_then, &state.marks, &news);
+    }
+}
+
+/// A look at the target without locks: what it knows of the messages, and what it says of their mailboxes.
+struct Look {
+    known: View,
+    verdicts: Verdicts,
+}
+
+impl Look {
+    async fn at(transaction: &Transaction<'_>, states: &[MessageState]) -> Result<Self> {
+        if states.is_empty() {
+            return Ok(Self { known: View::default(), verdicts: Verdicts::default() });
+        }
+        let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
+        let known = View::of_messages(transaction, &births).await?;
+        let alive = states.iter().filter(|state| !state.incoming.dead);
+        let mailboxes: BTreeSet<MailboxId> = alive
+            .flat_map(|state| {
+                let held = known.messages.get(&state.incoming.birth).map(|found| found.place.value);
+                [Some(state.place.value), held].into_iter().flatten()
+            })
+            .collect();
+        Ok(Self { verdicts: Verdicts::ask(transaction, &mailboxes).await?, known })
+    }
+
+    /// The mailboxes whose lines have to be locked.
+    fn lines(&self, states: &[MessageState]) -> Vec<MailboxId> {
+        let lines: BTreeSet<MailboxId> = states
+            .iter()
+            .filter(|state| !state.incoming.dead)
+            .filter_map(|state| {
+                let held = self.known.messages.get(&state.incoming.birth);
+                self.verdicts.destination(&state.place, held)?.line()
+            })
+            .collect();
+        lines.into_iter().collect()
+    }
+}
+
+/// What has come: states, and what was found out about them.
+struct Arrival<'a> {
+    states: &'a [MessageState],
+    mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
+    look: &'a Look,
+    places: &'a Places,
 }

@@ -12,6 +12,7 @@ pub mod listen;
 pub mod mailboxes;
 pub mod parents;
 pub mod participant;
+pub mod placing;
 pub mod plan;
 pub mod scan;
 pub mod state;

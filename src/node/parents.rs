@@ -26,7 +26,7 @@ pub async fn join(
     states: &[MessageState],
     lock_ms: i32,
 ) -> Result<BTreeMap<MailboxId, MailboxState>> {
-    let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.incoming.mailbox);
+    let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.place.value);
     let referred: BTreeSet<MailboxId> = referred.collect();
     let mut wanted = mailboxes::missing(target, &referred.into_iter().collect::<Vec<_>>()).await?;
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));

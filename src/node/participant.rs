@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tokio_postgres::types::ToSql;
 
 use super::ask;
-use super::plan::View;
+use super::plan::{Found, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::NodeView;
@@ -77,14 +77,25 @@ pub async fn top_above(client: &impl GenericClient, mailbox: MailboxId, low: Uid
     Ok(row.get::<_, Option<i64>>("top").map(Uid))
 }
 
-/// What the node has of messages, without locks.
+/// What the node has of messages of a mailbox, without locks.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn held(client: &impl GenericClient, births: &BTreeSet<BirthUid>) -> Result<BTreeMap<BirthUid, Held>> {
+pub async fn held(
+    client: &impl GenericClient,
+    mailbox: MailboxId,
+    births: &BTreeSet<BirthUid>,
+) -> Result<BTreeMap<BirthUid, Held>> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let view = View::of_messages(client, &births).await?;
-    Ok(view.messages.into_iter().map(|(birth, (held, _))| (birth, held)).collect())
+    Ok(held_in(view, mailbox))
+}
+
+/// What the node has of messages of a mailbox. One that is in another mailbox here is not current: the node has not heard that it was
+/// moved, or it knows that it was moved on.
+fn held_in(view: View, mailbox: MailboxId) -> BTreeMap<BirthUid, Held> {
+    let of_mailbox = |found: &Found| found.held == Held::Dead || found.place.value == mailbox;
+    view.messages.into_iter().filter(|(_, found)| of_mailbox(found)).map(|(birth, found)| (birth, found.held)).collect()
 }
 
 /// Which of these messages dbmail is still delivering to further recipients on this node.
@@ -176,6 +187,9 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
     Ok(())
 }
 
+/// The mailbox in which the row of each message is.
+pub type RowMailboxes = BTreeMap<BirthUid, MailboxId>;
+
 /// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
 ///
 /// # Errors
@@ -186,7 +200,7 @@ pub async fn lock(
     mailbox: MailboxId,
     births: &BTreeSet<BirthUid>,
     patience: LockPatience,
-) -> Result<NodeView> {
+) -> Result<(NodeView, RowMailboxes)> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let wait = [&patience.wait_ms as &(dyn ToSql + Sync), &patience.hold_ms];
     let guard = ask::row(transaction, GUARD, &wait);
@@ -199,10 +213,6 @@ pub async fn lock(
         .get(&mailbox)
         .copied()
         .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
-    Ok(NodeView {
-        node,
-        reported: high,
-        high,
-        messages: view.messages.into_iter().map(|(birth, (held, _))| (birth, held)).collect(),
-    })
+    let rows = view.messages.iter().map(|(birth, found)| (*birth, found.row_mailbox)).collect();
+    Ok((NodeView { node, reported: high, high, messages: held_in(view, mailbox) }, rows))
 }

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::ask;
-use super::state::MessageState;
+use super::state::{MessageState, registers_from_row};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::register::{FLAGS, Marks, News, Register};
 use crate::domain::rule::{Action, Held, RowId};
+use crate::domain::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
 
 /// Rows from here on are in the staging mailbox; no client is ever shown them.
@@ -20,8 +22,21 @@ pub const FIRST_HIDDEN_ROW: i64 = 1 << 33;
 pub struct View {
     /// The reported line of each mailbox that exists there. For now that is the high line.
     pub lines: BTreeMap<MailboxId, Uid>,
-    /// What it has of each message, and in which mailbox.
-    pub messages: BTreeMap<BirthUid, (Held, MailboxId)>,
+    /// What it has of each message.
+    pub messages: BTreeMap<BirthUid, Found>,
+}
+
+/// What a node has of a message.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its row and UID.
+    pub held: Held,
+    /// The mailbox that it belongs into, and since when.
+    pub place: Register<MailboxId>,
+    /// The mailbox in which its row is: another one while it is hidden, or waits for a UID that may be shown in the right one.
+    pub row_mailbox: MailboxId,
+    /// Its flags and keywords.
+    pub marks: Marks,
 }
 
 impl View {
@@ -43,7 +58,7 @@ impl View {
     /// `Unreachable`, `Transient`.
     pub async fn of_messages(client: &impl GenericClient, births: &[BirthUid]) -> Result<Self> {
         let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
-        let rows = ask::rows(client, include_str!("../../sql/target/view_messages.sql"), &[&births]).await?;
+        let rows = ask::rows(client, include_str!("../../sql/target/view_states.sql"), &[&births]).await?;
         Self::from_rows(&rows)
     }
 
@@ -51,136 +66,209 @@ impl View {
         let mut view = Self::default();
         for row in rows {
             let id: i64 = row.get("id");
-            let state: i8 = row.get("state");
-            let uid = || row.get::<_, Option<i64>>("uid").map_or(Uid(id), Uid);
-            let place = || row.get::<_, Option<i64>>("row_idnr").map_or(RowId(id), RowId);
-            let mailbox = || row.get::<_, Option<i64>>("mailbox_idnr").map_or(MailboxId(0), MailboxId);
-            let held = match state as u8 {
-                b'l' => {
-                    view.lines.insert(MailboxId(id), uid());
-                    continue;
-                }
-                b'v' => Held::Visible { uid: uid() },
-                b'w' => Held::Waiting { uid: uid(), row: place() },
-                b'h' => Held::Hidden { uid: uid(), row: place() },
-                b'd' => Held::Dead,
-                other => {
-                    return Err(Error::new(Kind::Internal, format!("message {id} has an unknown state {other}")));
-                }
-            };
-            view.messages.insert(BirthUid(id), (held, mailbox()));
+            let uid = row.get::<_, Option<i64>>("uid").map_or(Uid(id), Uid);
+            if row.get::<_, i8>("state") as u8 == b'l' {
+                view.lines.insert(MailboxId(id), uid);
+            } else {
+                view.messages.insert(BirthUid(id), Found::from_row(row, id, uid)?);
+            }
         }
         Ok(view)
     }
 }
 
-/// Collects what is to be written for many messages.
-#[derive(Debug)]
+impl Found {
+    fn from_row(row: &Row, birth: i64, uid: Uid) -> Result<Self> {
+        let state: i8 = row.get("state");
+        let place = row.get::<_, Option<i64>>("row_idnr").map_or(RowId(birth), RowId);
+        let mailbox = |column: &str| row.get::<_, Option<i64>>(column).map_or(MailboxId(0), MailboxId);
+        let held = match state as u8 {
+            b'v' => Held::Visible { uid },
+            b'w' => Held::Waiting { uid, row: place },
+            b'h' => Held::Hidden { uid, row: place },
+            b'd' => Held::Dead,
+            other => {
+                return Err(Error::new(Kind::Internal, format!("message {birth} has an unknown state {other}")));
+            }
+        };
+        let (marks, stamp) = registers_from_row(row)?;
+        let place = Register { stamp, value: mailbox("mailbox_idnr") };
+        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks })
+    }
+}
+
+/// Collects what is to be written for many messages. The lists go by the names of `write_plan`.
+#[derive(Debug, Default)]
 pub struct PlanWriter {
-    take: Vec<Value>,
-    hide: Vec<Value>,
-    moves: Vec<Value>,
-    wait: Vec<Value>,
-    kill: Vec<Value>,
-    numbers: Vec<Value>,
+    lists: BTreeMap<&'static str, Vec<Value>>,
     origin: Option<NodeId>,
-    steps_back: bool,
+    insists: bool,
 }
 
 impl PlanWriter {
     /// A plan for states that came over the link from `origin`: the peers get them from there.
     pub fn for_join(origin: NodeId) -> Self {
-        Self { origin: Some(origin), ..Self::for_settlement() }
+        Self { origin: Some(origin), ..Self::default() }
     }
 
     /// A plan of a settlement: it is captured like any other change, so that a node which took no part learns of it.
     pub fn for_settlement() -> Self {
-        Self {
-            take: Vec::new(),
-            hide: Vec::new(),
-            moves: Vec::new(),
-            wait: Vec::new(),
-            kill: Vec::new(),
-            numbers: Vec::new(),
-            origin: None,
-            steps_back: true,
-        }
+        Self::default()
     }
 
     /// Goes ahead even if a session of dbmail waits for a message that is renumbered: it has been given way to often enough. What that
     /// session does to the message matches nothing then.
     pub fn insist(&mut self) {
-        self.steps_back = false;
+        self.insists = true;
     }
 
-    /// How many messages become visible, move or die, and how many are late: for the log.
+    /// How many messages become visible, change or die, and how many are late: for the log.
     pub fn counts(&self) -> (usize, usize) {
-        (self.take.len() + self.moves.len() + self.kill.len(), self.hide.len() + self.wait.len())
+        let sum = |lists: &[&str]| lists.iter().filter_map(|list| self.lists.get(list)).map(Vec::len).sum();
+        (sum(&["take", "move", "stow", "kill", "mark", "mark_keywords"]), sum(&["hide", "wait"]))
     }
 
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
-        self.counts() == (0, 0) && self.numbers.is_empty()
+        self.lists.is_empty()
+    }
+
+    fn add(&mut self, list: &'static str, value: Value) {
+        self.lists.entry(list).or_default().push(value);
     }
 
     /// A number that a message was given.
     pub fn number(&mut self, uid: Uid, birth: BirthUid, decided_by: NodeId, decided_at: &str) {
-        self.numbers
-            .push(json!({"uid": uid.0, "birth": birth.0, "decided_by": decided_by.0, "decided_at": decided_at}));
+        self.add(
+            "numbers",
+            json!({"uid": uid.0, "birth": birth.0, "decided_by": decided_by.0, "decided_at": decided_at}),
+        );
     }
 
-    /// An action on a message that is here already. `None` for actions that need a new row: those take [`Self::join`].
-    pub fn change(&mut self, birth: BirthUid, mailbox: MailboxId, action: Action) {
+    /// An action on a message that is here already, in `row_mailbox`, and belongs into `mailbox`. Nothing for actions that need a new
+    /// row: those take [`Self::join`].
+    pub fn change(&mut self, birth: BirthUid, mailbox: MailboxId, row_mailbox: MailboxId, action: Action) {
+        let (birth, mailbox) = (birth.0, mailbox.0);
         match action {
-            Action::Move { row, from, to } => self.moves.push(json!({
-                "birth": birth.0, "mailbox": mailbox.0, "row_idnr": row.0, "old_uid": from.0, "uid": to.0,
-            })),
-            Action::Wait { row, uid } => self.wait.push(json!({
-                "birth": birth.0, "mailbox": mailbox.0, "row_idnr": row.0, "uid": uid.0,
-            })),
-            Action::Kill { row, uid } => self.kill.push(json!({
-                "birth": birth.0, "mailbox": mailbox.0, "row_idnr": row.map(|row| row.0), "uid": uid.0,
-            })),
+            Action::Move { row, from, to } => self.add(
+                "move",
+                json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "row_mailbox": row_mailbox.0, "old_uid": from.0,
+                       "uid": to.0}),
+            ),
+            Action::Wait { row, uid } => {
+                self.add("wait", json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "uid": uid.0}));
+            }
+            Action::Stow { row, uid } => {
+                self.add("stow", json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "uid": uid.0}));
+            }
+            Action::Kill { row, uid } => self.add(
+                "kill",
+                json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.map(|row| row.0), "uid": uid.0}),
+            ),
             Action::Take { .. } | Action::Hide { .. } => {}
         }
     }
 
-    /// An action for a state that came over a link; `physmessage` is where its content is on this node.
+    /// An action for a state that came over a link and that is not here yet; `physmessage` is where its content is on this node.
     ///
     /// # Errors
-    /// `Transient` when a new row is needed and its content has gone in the meantime: ship it again.
-    pub fn join(&mut self, state: &MessageState, action: Option<Action>, physmessage: Option<i64>) -> Result<()> {
-        self.numbers.extend(state.numbers.iter().cloned());
-        let Some(action) = action else { return Ok(()) };
-        let (rows, uid) = match action {
-            Action::Take { uid } => (&mut self.take, uid),
-            Action::Hide { uid } => (&mut self.hide, uid),
+    /// `Transient` when its content has gone in the meantime: ship it again.
+    pub fn join(
+        &mut self,
+        state: &MessageState,
+        mailbox: MailboxId,
+        action: Action,
+        physmessage: Option<i64>,
+    ) -> Result<()> {
+        let birth = state.incoming.birth;
+        let (list, uid) = match action {
+            Action::Take { uid } => ("take", uid),
+            Action::Hide { uid } => ("hide", uid),
             other => {
-                self.change(state.incoming.birth, state.incoming.mailbox, other);
+                self.change(birth, mailbox, MailboxId(0), other);
                 return Ok(());
             }
         };
         let physmessage = physmessage.ok_or_else(|| {
-            Error::new(Kind::Transient, format!("the content of message {} is not here any more", state.incoming.birth))
+            Error::new(Kind::Transient, format!("the content of message {birth} is not here any more"))
         })?;
-        let [seen, answered, deleted, flagged, draft] = state.flags;
-        rows.push(json!({
-            "birth": state.incoming.birth.0, "mailbox": state.incoming.mailbox.0, "uid": uid.0, "physmessage": physmessage,
-            "seen": seen, "answered": answered, "deleted": deleted, "flagged": flagged, "draft": draft,
-            "unique_id": state.unique_id, "status": state.status, "keywords": state.keywords,
-        }));
+        let mut row = json!({
+            "birth": birth.0, "mailbox": mailbox.0, "uid": uid.0, "physmessage": physmessage, "unique_id": state.unique_id,
+            "status": state.status, "keywords": state.marks.set_keywords().collect::<Vec<_>>(),
+        });
+        for (flag, register) in FLAGS.iter().zip(&state.marks.flags) {
+            row[flag] = i16::from(register.value).into();
+        }
+        self.add(list, row);
+        self.registers(birth, &state.marks, state.place.stamp, &state.marks.keywords);
         Ok(())
+    }
+
+    /// What is new in the flags and keywords of a message that is here, in `row` now and in `row_then` once its actions are written.
+    pub fn mark(&mut self, birth: BirthUid, row: RowId, row_then: RowId, theirs: &Marks, news: &News) {
+        let mut entry = json!({"birth": birth.0, "row_idnr": row.0, "now_idnr": row_then.0});
+        if news.flags {
+            for (flag, register) in FLAGS.iter().zip(&theirs.flags) {
+                entry[flag] = i16::from(register.value).into();
+                entry[format!("{flag}_at")] = register.stamp.0.into();
+            }
+            self.add("mark", entry.clone());
+        }
+        for (keyword, register) in &news.keywords {
+            let mut entry = entry.clone();
+            entry["keyword"] = keyword.as_str().into();
+            entry["stamp"] = register.stamp.0.into();
+            entry["present"] = register.value.into();
+            self.add("mark_keywords", entry);
+        }
+        let flags = if news.flags { theirs.clone() } else { Marks::default() };
+        self.registers(birth, &flags, Stamp::NEVER, &news.keywords);
+    }
+
+    /// The stamp of a message's mailbox.
+    pub fn place(&mut self, birth: BirthUid, stamp: Stamp) {
+        self.registers(birth, &Marks::default(), stamp, &BTreeMap::new());
+    }
+
+    /// A message that this node put elsewhere than anybody said, because its mailbox is gone: a change of its own.
+    pub fn rescue(&mut self, birth: BirthUid) {
+        self.add("rescued", birth.0.into());
+        self.add("own", birth.0.into());
+    }
+
+    fn registers(&mut self, birth: BirthUid, marks: &Marks, place: Stamp, keywords: &BTreeMap<String, Register<bool>>) {
+        if place != Stamp::NEVER || marks.flags.iter().any(|flag| flag.stamp != Stamp::NEVER) {
+            let mut entry = json!({"birth": birth.0, "place": place.0});
+            for (flag, register) in FLAGS.iter().zip(&marks.flags) {
+                entry[flag] = register.stamp.0.into();
+            }
+            self.add("registers", entry);
+        }
+        for (keyword, register) in keywords.iter().filter(|(_, register)| register.stamp != Stamp::NEVER) {
+            self.add(
+                "keyword_registers",
+                json!({"birth": birth.0, "keyword": keyword, "stamp": register.stamp.0, "present": register.value}),
+            );
+        }
+    }
+
+    /// The numbers that a message was given, as its source tells them.
+    pub fn numbers(&mut self, numbers: &[Value]) {
+        if !numbers.is_empty() {
+            self.lists.entry("numbers").or_default().extend(numbers.iter().cloned());
+        }
     }
 
     /// Writes the plan, under the locks of [`View::lock`].
     ///
     /// # Errors
-    /// `Transient` when it takes longer than the bound, or a session of dbmail waits for a message that is renumbered; `Data` when a constraint refuses a row.
+    /// `Transient` when it takes longer than the bound, or a session of dbmail waits for a message that is renumbered; `Data` when a
+    /// constraint refuses a row.
     pub async fn write(&self, client: &impl GenericClient) -> Result<()> {
-        let plan = json!({
-            "take": self.take, "hide": self.hide, "move": self.moves, "wait": self.wait, "kill": self.kill,
-            "numbers": self.numbers, "steps_back": self.steps_back, "origin": self.origin.map(|origin| origin.0),
-        });
+        let mut plan = json!({"steps_back": !self.insists, "origin": self.origin.map(|origin| origin.0)});
+        for (list, values) in &self.lists {
+            plan[list] = json!(values);
+        }
         ask::row(client, include_str!("../../sql/target/write_plan.sql"), &[&plan]).await?;
         Ok(())
     }

@@ -203,7 +203,7 @@ impl<'a> SourceRead<'a> {
         }
         let keys: Vec<i64> = keys.iter().copied().collect();
         let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_messages.sql"), &[&keys]).await?;
-        Ok(rows.iter().map(MessageState::from_row).collect())
+        rows.iter().map(MessageState::from_row).collect()
     }
 
     /// The current state of mailboxes.

@@ -3,7 +3,10 @@
 use tokio_postgres::Row;
 
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::register::{FLAGS, Marks, Register};
 use crate::domain::rule::Incoming;
+use crate::domain::stamp::Stamp;
+use crate::error::{Error, Kind, Result};
 
 /// What a content (a physmessage with its parts and headers) is known by in the mesh: where it was delivered, and its
 /// `dbmail_physmessage.id` there.
@@ -111,43 +114,73 @@ impl MailboxState {
 pub struct MessageState {
     /// Which message, with what the rule looks at.
     pub incoming: Incoming,
+    /// Its mailbox, and since when.
+    pub place: Register<MailboxId>,
+    /// Its flags and keywords.
+    pub marks: Marks,
     /// Its content in the mesh.
     pub content: ContentId,
     /// Its `physmessage_id` on the source.
     pub physmessage: i64,
-    /// \Seen, \Answered, \Deleted, \Flagged, \Draft, in this order, 0 or 1.
-    pub flags: [i16; 5],
     /// POP3's UIDL.
     pub unique_id: String,
     /// 0 new, 1 seen by POP.
     pub status: i16,
-    /// Keywords.
-    pub keywords: Vec<String>,
+    /// Its MODSEQ on the source (RFC 7162); 0 while dbmail has not given it one.
+    pub seq: i64,
     /// The numbers that it was given after its birth: an array of objects `uid`, `birth`, `decided_by`, `decided_at`.
     pub numbers: Vec<serde_json::Value>,
 }
 
 impl MessageState {
     /// From a row of `sql/source/read_messages.sql`.
-    pub fn from_row(row: &Row) -> Self {
+    ///
+    /// # Errors
+    /// `Data` when a register is not in the form that `dbmail_mesh.view_states` gives it.
+    pub fn from_row(row: &Row) -> Result<Self> {
         let numbers: serde_json::Value = row.get("numbers");
-        Self {
+        let (marks, place) = registers_from_row(row)?;
+        Ok(Self {
             incoming: Incoming {
                 birth: BirthUid(row.get("birth_uid")),
-                mailbox: MailboxId(row.get("mailbox_idnr")),
                 uid: Uid(row.get("uid")),
                 dead: row.get("dead"),
             },
+            place: Register { stamp: place, value: MailboxId(row.get("mailbox_idnr")) },
+            marks,
             content: ContentId { origin: NodeId(row.get("origin_node")), id: row.get("origin_id") },
             physmessage: row.get("physmessage_id"),
-            flags: ["seen", "answered", "deleted", "flagged", "draft"].map(|column| row.get(column)),
             unique_id: row.get("unique_id"),
             status: row.get("status"),
-            keywords: row.get("keywords"),
+            seq: row.get("seq"),
             numbers: match numbers {
                 serde_json::Value::Array(numbers) => numbers,
                 _ => Vec::new(),
             },
-        }
+        })
     }
+}
+
+/// Flags and keywords, and the stamp of the mailbox, as `dbmail_mesh.view_states` tells them.
+///
+/// # Errors
+/// `Data` when they are in another form.
+pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp)> {
+    let malformed = || Error::new(Kind::Data, "a message's registers are not in the form that this version knows");
+    let values: Vec<Option<i16>> = row.get("flags");
+    let stamps: Vec<i64> = row.get("stamps");
+    let mut marks = Marks::default();
+    if values.len() != FLAGS.len() || stamps.len() != FLAGS.len() + 1 {
+        return Err(malformed());
+    }
+    for ((register, value), stamp) in marks.flags.iter_mut().zip(values).zip(&stamps) {
+        *register = Register { stamp: Stamp(*stamp), value: value.unwrap_or_default() != 0 };
+    }
+    let keywords: serde_json::Value = row.get("keywords");
+    for (keyword, register) in keywords.as_object().into_iter().flatten() {
+        let stamp = register.get(0).and_then(serde_json::Value::as_i64).ok_or_else(malformed)?;
+        let value = register.get(1).and_then(serde_json::Value::as_bool).ok_or_else(malformed)?;
+        marks.keywords.insert(keyword.clone(), Register { stamp: Stamp(stamp), value });
+    }
+    Ok((marks, stamps.last().copied().map_or(Stamp::NEVER, Stamp)))
 }

@@ -150,7 +150,7 @@ impl Settler {
         let waited_for = |birth: &BirthUid| waited.get(birth).copied().unwrap_or_default();
         let mut postponed: BTreeSet<BirthUid> = BTreeSet::new();
         for participant in participants.iter_mut() {
-            participant.held = participant::held(&participant.client, &candidates).await?;
+            participant.held = participant::held(&participant.client, mailbox, &candidates).await?;
             let delivering = participant::in_delivery(&participant.client, &candidates).await?;
             postponed.extend(delivering.into_iter().filter(|birth| waited_for(birth) < DELIVERY_PATIENCE_S));
         }

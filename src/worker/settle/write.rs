@@ -1,6 +1,6 @@
 //! Reserve, lock, plan, write, commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use futures_util::future::{join, join_all};
@@ -9,13 +9,15 @@ use super::{Matter, Participant, Settler, Step};
 use crate::domain::ids::{NodeId, Uid};
 use crate::domain::settlement::{self, NodeView, Plan};
 use crate::error::{Error, Kind, Result};
-use crate::node::participant::{self, LockPatience, Number, Reserved};
+use crate::node::participant::{self, LockPatience, Number, Reserved, RowMailboxes};
 use crate::node::plan::PlanWriter;
 
 /// What a round of locks found.
 struct Locked<'a> {
     open: Vec<(NodeId, Transaction<'a>)>,
     views: Vec<NodeView>,
+    /// Where each node has its rows.
+    rows: BTreeMap<NodeId, RowMailboxes>,
     /// The numbers that were given before, read under the locks.
     numbers: Vec<Number>,
 }
@@ -105,7 +107,7 @@ impl Settler {
     /// Takes the mutex, then the locks of the others, all at once: the first node's server does not wait for ever for them.
     async fn lock<'a>(&self, participants: &'a mut [Participant<'_>], matter: &Matter) -> Result<Locked<'a>, Setback> {
         let hold_ms = self.hub.lock_ms();
-        let mut locked = Locked { open: Vec::new(), views: Vec::new(), numbers: Vec::new() };
+        let mut locked = Locked { open: Vec::new(), views: Vec::new(), rows: BTreeMap::new(), numbers: Vec::new() };
         // Whatever can be said to a node before a lock is held is said before.
         let mut begun = Vec::new();
         for result in join_all(participants.iter_mut().map(begin)).await {
@@ -125,6 +127,7 @@ impl Settler {
 
     fn admit_lock<'a>(&self, locked: &mut Locked<'a>, taken: Taken<'a>) -> Result<(), Setback> {
         locked.numbers.extend(taken.numbers);
+        locked.rows.insert(taken.id, taken.rows);
         locked.views.push(taken.view);
         locked.open.push((taken.id, taken.transaction));
         self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)
@@ -136,6 +139,7 @@ struct Taken<'a> {
     id: NodeId,
     transaction: Transaction<'a>,
     view: NodeView,
+    rows: RowMailboxes,
     numbers: Vec<Number>,
 }
 
@@ -158,7 +162,7 @@ async fn take<'a>(
     let numbers = participant::numbers_of(&transaction, &matter.candidates);
     let (view, numbers) = join(lock, numbers).await;
     match (view, numbers) {
-        (Ok(view), Ok(numbers)) => Ok(Taken { id, transaction, view, numbers }),
+        (Ok((view, rows)), Ok(numbers)) => Ok(Taken { id, transaction, view, rows, numbers }),
         // Its own server, or another that had to wait for it, has ended the session: that says nothing of this node's lock.
         (Err(error), _) if error.kind() == Kind::Unreachable => Err(Setback::Waited(error)),
         (Err(error), _) | (_, Err(error)) => Err(Setback::Busy(id, error)),
@@ -176,7 +180,8 @@ fn writer(matter: &Matter, locked: &Locked<'_>, plan: &Plan, reserved: &Reserved
         writer.number(uid, birth, reserved.decided_by, &reserved.decided_at);
     }
     for (&birth, &action) in plan.actions.get(&node).into_iter().flatten() {
-        writer.change(birth, matter.mailbox, action);
+        let row_mailbox = locked.rows.get(&node).and_then(|rows| rows.get(&birth)).copied();
+        writer.change(birth, matter.mailbox, row_mailbox.unwrap_or(matter.mailbox), action);
     }
     writer
 }
