@@ -10,6 +10,8 @@
 //!   dbmail's own, with one exception: DELETE of a mailbox can deadlock with an EXPUNGE or SELECT of the same one,
 //!   because the cascade locks messages upwards and these lock downwards.
 
+mod accounts;
+mod admin;
 mod content;
 mod deliver;
 mod flags;
@@ -17,11 +19,16 @@ mod mail;
 mod mailboxes;
 mod purge;
 mod read;
+mod rename;
 mod session;
+mod sharing;
+mod sieve;
 pub mod sql;
 
 pub use flags::{Expunged, StoreFlags, StoreMode};
 pub use mail::{Flags, Mail};
 pub use purge::Purged;
-pub use read::{Fetched, Listed, View};
+pub use read::{Fetched, Listed, State, States, View};
 pub use session::{INTERNAL_USER, Session};
+pub use sharing::{ANYONE, PUBLIC_USER};
+pub use sieve::TEMPORARY_SCRIPT;
