@@ -38,7 +38,7 @@ pub struct Belief {
 pub struct Synced {
     /// Messages above the last UID.
     pub new: usize,
-    /// Messages that it knew and that were told again, for their MODSEQ had risen.
+    /// Messages that it was told of because of their MODSEQ: that it knew, or that came in below its last UID.
     pub told: usize,
     /// Messages that are no longer there.
     pub gone: usize,

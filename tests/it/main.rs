@@ -9,6 +9,7 @@ mod mesh;
 mod migrate;
 mod scratch_accounts;
 mod scratch_audit;
+mod scratch_audit_state;
 mod scratch_cluster;
 mod scratch_condstore;
 mod scratch_mailboxes;

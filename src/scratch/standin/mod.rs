@@ -5,6 +5,9 @@
 //!
 //! - A statement that fails is an error for our caller (dbmail swallows a failed INSERT and answers OK).
 //! - An operation says which rows it really changed, so that a test can tell what was acknowledged from what happened.
+//! - It asks for no permission and checks no name, but does as it is told.
+//! - Quota is counted for the owner of the mailbox, not for whoever the session belongs to.
+//! - A message that is copied counts as new (\Recent, status 0), and a mailbox that a delivery makes is not subscribed to.
 //! - Its sessions do not fail each other where dbmail's might: keywords are written only to a message that was found,
 //!   SELECT and purge lock messages in the order of EXPUNGE, and a purge looks twice. A failure that remains is then not
 //!   dbmail's own, with one exception: DELETE of a mailbox can deadlock with an EXPUNGE or SELECT of the same one,
