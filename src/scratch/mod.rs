@@ -7,6 +7,7 @@ pub mod audit;
 pub mod binaries;
 pub mod catalog;
 pub mod cluster;
+pub mod condstore;
 pub mod demo;
 pub mod findings;
 mod keeper;

@@ -11,10 +11,10 @@ use dbmail_mesh::scratch::shared::fresh_dbmail;
 use dbmail_mesh::scratch::standin::{Flags, Mail, Session, StoreFlags};
 use tokio_postgres::Config;
 
-type Nodes = Vec<(String, Config)>;
+pub type Nodes = Vec<(String, Config)>;
 
 /// UIDs are even, because each delivery burns a second one: kept 2, short 4, gone 6 (expunged), copy of kept 7, keyed 9.
-async fn fill(config: &Config, ledger: &Ledger) -> MailboxId {
+pub async fn fill(config: &Config, ledger: &Ledger) -> MailboxId {
     let mut session = Session::connect(config).await.expect("a session");
     session.create_user("ann").await.expect("an account");
     let inbox = session.find_or_create_mailbox("ann", "INBOX").await.expect("an inbox");
@@ -44,7 +44,7 @@ async fn fill(config: &Config, ledger: &Ledger) -> MailboxId {
     inbox
 }
 
-async fn two_nodes(ledger: &Ledger) -> (Nodes, MailboxId) {
+pub async fn two_nodes(ledger: &Ledger) -> (Nodes, MailboxId) {
     let mut nodes = Vec::new();
     let mut inbox = MailboxId(0);
     for name in ["ams", "ber"] {

@@ -9,7 +9,7 @@ use dbmail_mesh::scratch::standin::{Flags, INTERNAL_USER, Mail, Session, StoreFl
 use tokio_postgres::Config;
 
 /// A database with the account `ann` and her INBOX, and a session.
-async fn ann(prefix: &str) -> (Config, Session, MailboxId) {
+pub async fn ann(prefix: &str) -> (Config, Session, MailboxId) {
     let config = fresh_dbmail(prefix).await.expect("a database");
     let mut session = Session::connect(&config).await.expect("a session");
     session.create_user("ann").await.expect("an account");
@@ -17,7 +17,7 @@ async fn ann(prefix: &str) -> (Config, Session, MailboxId) {
     (config, session, inbox)
 }
 
-async fn number(session: &Session, query: &str) -> i64 {
+pub async fn number(session: &Session, query: &str) -> i64 {
     session.client().query_one(query, &[]).await.expect(query).get(0)
 }
 
@@ -111,7 +111,7 @@ async fn store_changes_what_it_names() {
         (StoreFlags::remove(Flags::FLAGGED).keywords(&["old"]), Flags::SEEN, vec!["new"]),
         (StoreFlags::replace(Flags::DELETED).keywords(&["x"]), Flags::DELETED, vec!["x"]),
     ] {
-        assert_eq!(session.store(inbox, &[uid, Uid(999)], &change).await.unwrap(), 1);
+        assert_eq!(session.store(inbox, &[uid, Uid(999)], &change).await.unwrap(), 1, "{change:?}");
         let fetched = session.fetch(inbox, uid).await.unwrap().unwrap();
         assert_eq!(fetched.listed.flags, flags, "{change:?}");
         assert_eq!(fetched.keywords.iter().map(String::as_str).collect::<Vec<_>>(), keywords, "{change:?}");
@@ -119,6 +119,75 @@ async fn store_changes_what_it_names() {
     let stamped =
         number(&session, "select count(*) from dbmail_messages join dbmail_mailboxes using (mailbox_idnr, seq)");
     assert_eq!(stamped.await, 1, "the message has the mailbox's sequence");
+}
+
+async fn seq_and_flags(session: &mut Session, mailbox: MailboxId, uid: Uid) -> (i64, i64, Flags, Vec<String>) {
+    let mut states = session.states(mailbox).await.unwrap();
+    let state = states.messages.remove(&uid).unwrap();
+    (states.seq, state.seq, state.flags, state.keywords.into_iter().collect())
+}
+
+#[tokio::test]
+async fn a_store_raises_the_sequence_before_it_and_stamps_what_it_changed() {
+    let (_, mut session, inbox) = ann("modseq").await;
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let other = session.deliver(inbox, &Mail::named("other")).await.unwrap();
+    let start = session.states(inbox).await.unwrap().seq;
+
+    session.store(inbox, &[uid], &StoreFlags::add(Flags::SEEN)).await.unwrap();
+    assert_eq!(seq_and_flags(&mut session, inbox, uid).await, (start + 1, start + 1, Flags::SEEN, vec![]));
+
+    let only_keyword = StoreFlags::add(Flags::NONE).keywords(&["k"]);
+    session
+        .client()
+        .batch_execute(
+            "create table touched (at int); create function touched() returns trigger language plpgsql
+         as $$ begin insert into touched values (1); return null; end $$;
+         create trigger touched after update on dbmail_messages for each row
+         when (old.seq is not distinct from new.seq) execute function touched()",
+        )
+        .await
+        .unwrap();
+    session.store(inbox, &[uid], &only_keyword).await.unwrap();
+    let keywords = vec!["k".to_owned()];
+    let after = (start + 3, start + 3, Flags::SEEN, keywords.clone());
+    assert_eq!(seq_and_flags(&mut session, inbox, uid).await, after, "twice, as the keyword is new to the mailbox");
+    assert_eq!(number(&session, "select count(*) from touched").await, 0, "flags are not written");
+    session.store(inbox, &[other], &only_keyword).await.unwrap();
+    assert_eq!(seq_and_flags(&mut session, inbox, other).await.0, start + 4, "once, as the mailbox has it");
+
+    let replaced = StoreFlags::replace(Flags::FLAGGED);
+    session.store(inbox, &[uid], &replaced).await.unwrap();
+    let after = (start + 5, start + 5, Flags::FLAGGED, keywords);
+    assert_eq!(seq_and_flags(&mut session, inbox, uid).await, after, "keywords stay where none is named");
+    assert_eq!(session.store(inbox, &[Uid(999)], &only_keyword).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_store_may_depend_on_the_sequence() {
+    let (_, mut session, inbox) = ann("unchanged").await;
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let seq = session.states(inbox).await.unwrap().seq;
+    let stale = StoreFlags::add(Flags::SEEN).unchanged_since(seq - 1);
+    assert_eq!(session.store(inbox, &[uid], &stale).await.unwrap(), 1, "0 is no condition");
+    let stale = StoreFlags::add(Flags::FLAGGED).unchanged_since(seq);
+    assert_eq!(session.store(inbox, &[uid], &stale).await.unwrap(), 0);
+    let fresh = StoreFlags::add(Flags::DELETED).unchanged_since(seq + 1);
+    assert_eq!(session.store(inbox, &[uid], &fresh).await.unwrap(), 1);
+    let flags = session.fetch(inbox, uid).await.unwrap().unwrap().listed.flags;
+    assert_eq!(flags, Flags { deleted: true, ..Flags::SEEN });
+    assert_eq!(session.store(inbox, &[uid], &stale.keywords(&["k"])).await.unwrap(), 1, "dbmail writes keywords");
+}
+
+#[tokio::test]
+async fn a_copy_stamps_both_messages_with_the_sequence_of_the_target() {
+    let (_, mut session, inbox) = ann("copyseq").await;
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let archive = session.create_mailbox("ann", "Archive").await.unwrap();
+    session.client().execute("update dbmail_mailboxes set seq = 70 where name = 'Archive'", &[]).await.unwrap();
+    let copy = session.copy(uid, archive).await.unwrap();
+    assert_eq!(seq_and_flags(&mut session, archive, copy).await.1, 72);
+    assert_eq!(seq_and_flags(&mut session, inbox, uid).await.1, 71);
 }
 
 #[tokio::test]
@@ -157,6 +226,8 @@ async fn select_shows_the_mailbox_and_then_clears_recent() {
     assert_eq!((before.uidvalidity, before.uids()), (inbox, vec![uid]));
     assert!(before.messages[0].recent && !after.messages[0].recent);
     assert_eq!(after.seq, before.seq + 1);
+    assert_eq!(session.select(inbox).await.unwrap().seq, after.seq, "there was nothing to clear");
+    assert_eq!(session.states(inbox).await.unwrap().messages[&uid].seq, after.seq);
     assert_eq!(session.search_above(inbox, Uid(0)).await.unwrap(), after.messages);
     assert_eq!(session.search_above(inbox, uid).await.unwrap(), []);
     session.select(MailboxId(999)).await.unwrap_err();
@@ -169,7 +240,10 @@ async fn a_mailbox_with_children_stays_as_a_name() {
     let child = session.create_mailbox("ann", "Lists/rust").await.unwrap();
     session.deliver(parent, &Mail::named("p")).await.unwrap();
     session.deliver(child, &Mail::named("c")).await.unwrap();
+    let seq = session.states(parent).await.unwrap().seq;
     assert!(session.delete_mailbox(parent).await.unwrap());
+    assert!(!session.delete_mailbox(parent).await.unwrap(), "a mere name with children cannot be deleted");
+    assert_eq!(session.states(parent).await.unwrap().seq, seq + 1);
     assert_eq!(session.select(parent).await.unwrap().messages, []);
     assert_eq!(session.find_mailbox("ann", "Lists").await.unwrap(), Some(parent));
     assert!(session.delete_mailbox(child).await.unwrap());

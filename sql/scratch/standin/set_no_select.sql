@@ -1,1 +1,1 @@
-update dbmail_mailboxes set no_select = 1 where mailbox_idnr = $1
+update dbmail_mailboxes set no_select = $2 where mailbox_idnr = $1

@@ -2,18 +2,34 @@
 
 use std::fmt::Debug;
 
+use super::rows::KINDS;
 use super::snapshot::{Message, Snapshot};
 use crate::scratch::findings::{Guarantee, Report};
 
 /// Notes every difference between two nodes.
 pub(super) fn compare(left: &Snapshot, right: &Snapshot, report: &mut Report) {
+    compare_rows(left, right, report);
+    compare_mail(left, right, report);
+}
+
+fn compare_rows(left: &Snapshot, right: &Snapshot, report: &mut Report) {
+    for (index, kind) in KINDS.iter().enumerate() {
+        for (here, there) in [(left, right), (right, left)] {
+            for key in here.rows[index].keys().filter(|key| !there.rows[index].contains_key(*key)) {
+                lacks(report, here, there, format!("{} {key}", kind.name));
+            }
+        }
+        for (key, fields) in &left.rows[index] {
+            let Some(others) = right.rows[index].get(key) else { continue };
+            for ((field, value), other) in kind.fields.iter().zip(fields).zip(others) {
+                differs(report, (left, value), (right, other), &format!("{field} of {} {key}", kind.name));
+            }
+        }
+    }
+}
+
+fn compare_mail(left: &Snapshot, right: &Snapshot, report: &mut Report) {
     for (here, there) in [(left, right), (right, left)] {
-        for userid in here.users.difference(&there.users) {
-            lacks(report, here, there, format!("account {userid}"));
-        }
-        for (userid, name) in here.mailboxes.keys().filter(|key| !there.mailboxes.contains_key(key)) {
-            lacks(report, here, there, format!("mailbox {userid}/{name}"));
-        }
         for ((userid, mailbox, uid), message) in &here.messages {
             if !there.messages.contains_key(&(userid.clone(), mailbox.clone(), *uid)) {
                 lacks(report, here, there, format!("{userid}/{mailbox} UID {uid} ({})", message.unique_id));
@@ -37,10 +53,10 @@ pub(super) fn compare(left: &Snapshot, right: &Snapshot, report: &mut Report) {
 }
 
 /// A field's name and how to get it.
-type Field = (&'static str, fn(&Message) -> &String);
+pub(super) type Field = (&'static str, fn(&Message) -> &String);
 
 /// What two nodes must agree on about a message.
-const FIELDS: [Field; 5] = [
+pub(super) const FIELDS: [Field; 5] = [
     ("unique_id", |message| &message.unique_id),
     ("flags and keywords", |message| &message.flags),
     ("sizes and internal date", |message| &message.sizes),

@@ -4,7 +4,10 @@
 //! with what was acknowledged, and with what readers were shown.
 
 mod compare;
+mod digest;
 mod once;
+mod quota;
+mod rows;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -16,6 +19,7 @@ use super::ledger::Ledger;
 use super::reader::IncrementalReader;
 use crate::domain::ids::{MailboxId, Uid};
 use crate::error::Result;
+pub use quota::quota;
 use snapshot::Snapshot;
 
 /// Above this `dbmail_physmessage.id` dbmail loses mail (it keeps the id in a C int).
@@ -27,17 +31,15 @@ const PHYSMESSAGE_ID_END: i64 = 1 << 31;
 const PHYSMESSAGE_FACTOR: i64 = 3;
 const PHYSMESSAGE_SLACK: i64 = 200;
 
-/// Checks A, D, E and dbmail's limits on all nodes, and adds what the readers noticed during the run. The readers must
+/// Checks A, D, E and dbmail's limits on all nodes, and adds what the readers noticed during the run. D is about all that
+/// is replicated: accounts, mailboxes, messages, subscriptions, ACLs, aliases, usermap, scripts, filters, replies and
+/// notifications, with every column that is not local. The readers must
 /// have polled after the last write: one that lacks a message that its mailbox shows is a finding against B.
 ///
 /// # Errors
 /// `Kind::Unreachable` when a node cannot be asked.
 pub async fn audit(nodes: &[(String, Config)], ledger: &Ledger, readers: &[IncrementalReader]) -> Result<Report> {
-    let mut snapshots = Vec::new();
-    for (name, config) in nodes {
-        let taken = Snapshot::take(name, config).await;
-        snapshots.push(taken.map_err(|error| error.context(format!("audit of node {name}")))?);
-    }
+    let snapshots = take_all(nodes).await?;
     let entries = ledger.snapshot();
     let mut report = Report { nodes: nodes.len(), deliveries: entries.deliveries.len(), ..Report::default() };
     if let Some((first, others)) = snapshots.split_first() {
@@ -56,6 +58,36 @@ pub async fn audit(nodes: &[(String, Config)], ledger: &Ledger, readers: &[Incre
         complete(reader, &snapshots, &mut report);
     }
     Ok(report)
+}
+
+/// Notes under D every difference between the first node and each other, as [`audit`] does, and checks nothing else.
+///
+/// # Errors
+/// `Kind::Unreachable` when a node cannot be asked.
+pub async fn differences(nodes: &[(String, Config)]) -> Result<Vec<String>> {
+    let mut report = Report::default();
+    let snapshots = take_all(nodes).await?;
+    if let Some((first, others)) = snapshots.split_first() {
+        others.iter().for_each(|other| compare::compare(first, other, &mut report));
+    }
+    Ok(report.findings.remove(&Guarantee::D).unwrap_or_default())
+}
+
+/// SHA-256 in hex over all that [`audit`] compares between nodes: two nodes are equal if and only if this is.
+///
+/// # Errors
+/// `Kind::Unreachable` when the node cannot be asked.
+pub async fn state_digest(config: &Config) -> Result<String> {
+    Ok(digest::digest(&Snapshot::take("", config).await?))
+}
+
+async fn take_all(nodes: &[(String, Config)]) -> Result<Vec<Snapshot>> {
+    let mut snapshots = Vec::new();
+    for (name, config) in nodes {
+        let taken = Snapshot::take(name, config).await;
+        snapshots.push(taken.map_err(|error| error.context(format!("audit of node {name}")))?);
+    }
+    Ok(snapshots)
 }
 
 /// Guarantee A: over all nodes and all that readers ever saw, a UID of a mailbox means one message.

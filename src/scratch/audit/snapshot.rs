@@ -1,15 +1,15 @@
 //! What a node holds, in a form that can be compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio_postgres::{Config, Row};
 
+use super::rows::{self, Rows};
 use crate::domain::ids::{MailboxId, Uid};
 use crate::error::Result;
 use crate::scratch::cluster::connect;
 use crate::scratch::standin::INTERNAL_USER;
 
-const USERS: &str = include_str!("../../../sql/scratch/audit_users.sql");
 const MAILBOXES: &str = include_str!("../../../sql/scratch/audit_mailboxes.sql");
 const MESSAGES: &str = include_str!("../../../sql/scratch/audit_messages.sql");
 const UIDS: &str = include_str!("../../../sql/scratch/audit_uids.sql");
@@ -18,11 +18,12 @@ const PHYSMESSAGES: &str = include_str!("../../../sql/scratch/audit_physmessages
 /// Owner, mailbox name, UID: what a client knows a message by.
 pub(super) type Place = (String, String, Uid);
 
-/// A node's mail.
+/// All that a node has and that is replicated.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) node: String,
-    pub(super) users: BTreeSet<String>,
+    /// What is no mail, in the order of [`KINDS`](rows::KINDS).
+    pub(super) rows: Vec<Rows>,
     /// By owner and name.
     pub(super) mailboxes: BTreeMap<(String, String), MailboxId>,
     /// The visible messages.
@@ -55,14 +56,14 @@ impl Snapshot {
         let mut client = connect(config).await?;
         let read = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
         let read = read.read_only(true).start().await?;
-        let users = read.query(USERS, &[]).await?.iter().map(|row| row.get(0)).collect();
+        let rows = rows::read(&read).await?;
         let mailboxes = read.query(MAILBOXES, &[&INTERNAL_USER]).await?;
         let messages = read.query(MESSAGES, &[&INTERNAL_USER]).await?;
         let uids = read.query(UIDS, &[&INTERNAL_USER]).await?;
         let physmessages = read.query_one(PHYSMESSAGES, &[]).await?;
         Ok(Self {
             node: node.to_owned(),
-            users,
+            rows,
             mailboxes: mailboxes.iter().map(|row| ((row.get(0), row.get(1)), MailboxId(row.get(2)))).collect(),
             messages: messages.iter().map(|row| (place(row), Message::read(row))).collect(),
             uids: uids.iter().map(|row| (MailboxId(row.get(0)), Uid(row.get(1)), row.get(2))).collect(),

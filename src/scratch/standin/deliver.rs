@@ -35,13 +35,14 @@ impl Session {
         let staged = self.stage(mail).await?;
         let delivered = async {
             if mail.flags != Flags::NONE {
-                self.execute(sql::STORE_FLAGS, &flag_parameters(&staged.row, &mail.flags.columns().map(Some))).await?;
+                self.execute(sql::STORE_FLAGS, &flag_parameters(&staged.row, &mail.flags.columns().map(Some), &None))
+                    .await?;
             }
             for keyword in &mail.keywords {
                 self.execute(sql::INSERT_KEYWORD, &[&staged.row, keyword]).await?;
             }
             let uid = self.publish(&staged, mailbox, mail).await?;
-            self.stamp(mailbox, uid.0).await?;
+            self.bump(mailbox, Some(uid.0)).await?;
             Ok(uid)
         };
         let delivered = delivered.await;
@@ -57,7 +58,7 @@ impl Session {
         let staged = self.stage(mail).await?;
         let appended = async {
             let uid = self.publish(&staged, mailbox, mail).await?;
-            self.stamp(mailbox, uid.0).await?;
+            self.bump(mailbox, Some(uid.0)).await?;
             Ok(uid)
         };
         let appended = appended.await;
@@ -65,6 +66,7 @@ impl Session {
         if mail.flags != Flags::NONE || !mail.keywords.is_empty() {
             let keywords: Vec<&str> = mail.keywords.iter().map(String::as_str).collect();
             self.write_flags(uid, &StoreFlags::add(mail.flags).keywords(&keywords)).await?;
+            self.bump(mailbox, Some(uid.0)).await?;
         }
         Ok(uid)
     }
@@ -86,13 +88,15 @@ impl Session {
     pub async fn copy_if_there(&mut self, uid: Uid, to: MailboxId) -> Result<Option<Uid>> {
         let owner = self.owner(to).await?;
         let unique_id = format!("{:032x}", fastrand::u128(..));
+        let seq = self.bump(to, None).await?;
         let Some(copy) = self.insert_copy(uid.0, to, &unique_id).await? else { return Ok(None) };
         self.copy_keywords(uid.0, copy).await?;
-        // Not a slip: dbmail stamps the message that was copied, with the sequence of the copy's mailbox.
-        self.stamp(to, uid.0).await?;
+        self.bump(to, Some(copy.0)).await?;
         if let (Some(owner), Some(row)) = (owner, self.query_opt(sql::MESSAGE_SIZE, &[&copy.0]).await?) {
             self.execute(sql::ADD_QUOTA, &[&owner, &row.get::<_, i64>(0)]).await?;
         }
+        // Not a slip: dbmail stamps the message that was copied as well, with the sequence of the copy's mailbox.
+        self.execute(sql::STAMP_MESSAGE, &[&uid.0, &seq]).await?;
         Ok(Some(copy))
     }
 
@@ -164,14 +168,17 @@ impl Session {
         }
     }
 
-    /// Step 6, one transaction: the mailbox's sequence goes up, and the message gets it.
-    pub(super) async fn stamp(&mut self, mailbox: MailboxId, row: i64) -> Result<()> {
+    /// One transaction: the mailbox's sequence goes up, is read, and a message gets it, unless it has a higher one
+    /// already. Returns the sequence, 0 for a mailbox that is gone, as dbmail does.
+    pub(super) async fn bump(&mut self, mailbox: MailboxId, row: Option<i64>) -> Result<i64> {
         let mut work = self.begin().await?;
         work.execute(sql::BUMP_SEQ, &[&mailbox.0]).await?;
-        if let Some(seq) = work.query_opt(sql::READ_SEQ, &[&mailbox.0]).await? {
-            work.execute(sql::STAMP_MESSAGE, &[&row, &seq.get::<_, i64>(0)]).await?;
+        let seq = work.query_opt(sql::READ_SEQ, &[&mailbox.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
+        if let Some(row) = row {
+            work.execute(sql::STAMP_MESSAGE, &[&row, &seq]).await?;
         }
-        work.commit().await
+        work.commit().await?;
+        Ok(seq)
     }
 }
 
@@ -181,10 +188,12 @@ impl Source {
     }
 }
 
-/// The parameters of `store_flags`: a row, and the value of each flag, `None` to leave it.
+/// The parameters of `store_flags`: a row, the value of each flag, `None` to leave it, and the highest sequence that the
+/// row may have.
 pub(super) fn flag_parameters<'a>(
     row: &'a i64,
     [seen, answered, deleted, flagged, draft]: &'a [Option<i16>; 5],
-) -> [&'a (dyn tokio_postgres::types::ToSql + Sync); 6] {
-    [row, seen, answered, deleted, flagged, draft]
+    unchanged_since: &'a Option<i64>,
+) -> [&'a (dyn tokio_postgres::types::ToSql + Sync); 7] {
+    [row, seen, answered, deleted, flagged, draft, unchanged_since]
 }

@@ -1,8 +1,10 @@
 //! STORE and EXPUNGE.
 
+use tokio_postgres::error::SqlState;
+
 use super::deliver::flag_parameters;
 use super::mail::Flags;
-use super::session::Session;
+use super::session::{Session, Work, is_sqlstate};
 use super::sql;
 use crate::domain::ids::{MailboxId, Uid};
 use crate::error::Result;
@@ -27,28 +29,41 @@ pub struct StoreFlags {
     pub flags: Flags,
     /// The keywords.
     pub keywords: Vec<String>,
+    /// UNCHANGEDSINCE (RFC 7162, 3.1.3): flags are written only where the message's MODSEQ is not higher.
+    pub unchanged_since: Option<i64>,
 }
 
 impl StoreFlags {
     /// `+FLAGS`
     pub fn add(flags: Flags) -> Self {
-        Self { mode: StoreMode::Add, flags, keywords: Vec::new() }
+        Self::new(StoreMode::Add, flags)
     }
 
     /// `-FLAGS`
     pub fn remove(flags: Flags) -> Self {
-        Self { mode: StoreMode::Remove, flags, keywords: Vec::new() }
+        Self::new(StoreMode::Remove, flags)
     }
 
     /// `FLAGS`
     pub fn replace(flags: Flags) -> Self {
-        Self { mode: StoreMode::Replace, flags, keywords: Vec::new() }
+        Self::new(StoreMode::Replace, flags)
+    }
+
+    fn new(mode: StoreMode, flags: Flags) -> Self {
+        Self { mode, flags, keywords: Vec::new(), unchanged_since: None }
     }
 
     /// The same with keywords.
     #[must_use]
     pub fn keywords(mut self, keywords: &[&str]) -> Self {
         self.keywords = keywords.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// The same with UNCHANGEDSINCE.
+    #[must_use]
+    pub fn unchanged_since(mut self, seq: i64) -> Self {
+        self.unchanged_since = Some(seq);
         self
     }
 
@@ -72,41 +87,69 @@ pub struct Expunged {
 }
 
 impl Session {
-    /// Stores flags and keywords of messages in `mailbox`. Returns how many rows it found; the client hears OK for the
-    /// others, too.
+    /// Stores flags and keywords of messages in `mailbox`. Returns how many messages it changed; the client hears OK
+    /// for the others, too.
+    ///
+    /// As in dbmail, the mailbox's sequence goes up first (twice where a keyword is new to the mailbox), then each
+    /// message has a transaction for flags and keywords and one for its sequence. So a client that looks in between
+    /// has the new HIGHESTMODSEQ and the old flags, and is never told of the change: dbmail's own fault.
+    ///
+    /// The session is one that does not know which keywords a message has: it deletes and inserts those that are there.
     ///
     /// # Errors
     /// What PostgreSQL says.
     pub async fn store(&mut self, mailbox: MailboxId, uids: &[Uid], change: &StoreFlags) -> Result<u64> {
-        self.execute(sql::BUMP_SEQ, &[&mailbox.0]).await?;
-        let seq = self.query_opt(sql::READ_SEQ, &[&mailbox.0]).await?.map(|row| row.get::<_, i64>(0));
-        let mut found = 0;
+        if !change.keywords.is_empty() {
+            let rows = self.query(sql::MAILBOX_KEYWORDS, &[&mailbox.0]).await?;
+            let known: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            if change.keywords.iter().any(|keyword| !known.contains(keyword)) {
+                self.bump(mailbox, None).await?;
+            }
+        }
+        let seq = self.bump(mailbox, None).await?;
+        let mut changed = 0;
         for uid in uids {
-            found += self.write_flags(*uid, change).await?;
-            if let Some(seq) = seq {
+            if self.write_flags(*uid, change).await? {
+                changed += 1;
                 self.execute(sql::STAMP_MESSAGE, &[&uid.0, &seq]).await?;
             }
         }
-        Ok(found)
+        Ok(changed)
     }
 
-    /// One transaction: the flag columns, then the keywords. Returns 1 when there was such a row, else 0.
-    pub(super) async fn write_flags(&mut self, uid: Uid, change: &StoreFlags) -> Result<u64> {
-        let columns = change.columns();
-        let mut work = self.begin().await?;
-        let found = work.execute(sql::STORE_FLAGS, &flag_parameters(&uid.0, &columns)).await?;
-        if found == 0 {
-            // Without the message's row lock, keywords of a dead message can fail or deadlock with a purge.
-            return Ok(0);
-        }
-        if change.mode == StoreMode::Replace {
-            work.execute(sql::DELETE_KEYWORDS, &[&uid.0]).await?;
-        }
-        for keyword in &change.keywords {
-            work.execute(sql::DELETE_KEYWORD, &[&uid.0, keyword]).await?;
-            if change.mode != StoreMode::Remove {
-                work.execute(sql::INSERT_KEYWORD, &[&uid.0, keyword]).await?;
+    /// One transaction: the flag columns, if any is named, then the keywords. Returns whether dbmail calls it a change:
+    /// a row was found for the flags, or there were keywords.
+    ///
+    /// Two oddities are dbmail's: to replace the flags by none but system flags leaves the keywords alone, and
+    /// UNCHANGEDSINCE does not keep keywords from being written.
+    pub(super) async fn write_flags(&mut self, uid: Uid, change: &StoreFlags) -> Result<bool> {
+        match self.flags_and_keywords(uid, change).await {
+            // The message was purged or renumbered in this moment.
+            Err(error) if is_sqlstate(&error, &SqlState::FOREIGN_KEY_VIOLATION) => {
+                tracing::debug!(uid = uid.0, %error, "keywords dropped");
+                Ok(false)
             }
+            outcome => outcome,
+        }
+    }
+
+    async fn flags_and_keywords(&mut self, uid: Uid, change: &StoreFlags) -> Result<bool> {
+        let columns = change.columns();
+        // To dbmail, 0 means that the client named none.
+        let unchanged_since = change.unchanged_since.filter(|seq| *seq != 0);
+        let mut work = self.begin().await?;
+        let mut found = false;
+        if columns.iter().any(Option::is_some) {
+            let parameters = flag_parameters(&uid.0, &columns, &unchanged_since);
+            found = work.execute(sql::STORE_FLAGS, &parameters).await? > 0;
+        }
+        if !change.keywords.is_empty() {
+            // dbmail does not ask; but keywords of a dead message can fail, or deadlock with a purge.
+            if !found && work.query_opt(sql::IS_SHOWN, &[&uid.0]).await?.is_none() {
+                return Ok(false);
+            }
+            write_keywords(&mut work, uid, change).await?;
+            found = true;
         }
         work.commit().await?;
         Ok(found)
@@ -141,10 +184,25 @@ impl Session {
             }
         }
         work.commit().await?;
-        self.execute(sql::BUMP_SEQ, &[&mailbox.0]).await?;
+        self.bump(mailbox, None).await?;
         if let Some(owner) = owner {
             self.execute(sql::ADD_QUOTA, &[&owner, &-freed]).await?;
         }
         Ok(gone)
     }
+}
+
+async fn write_keywords(work: &mut Work<'_>, uid: Uid, change: &StoreFlags) -> Result<()> {
+    if change.mode == StoreMode::Replace {
+        work.execute(sql::DELETE_KEYWORDS, &[&uid.0]).await?;
+    }
+    for keyword in &change.keywords {
+        if change.mode != StoreMode::Replace {
+            work.execute(sql::DELETE_KEYWORD, &[&uid.0, keyword]).await?;
+        }
+        if change.mode != StoreMode::Remove {
+            work.execute(sql::INSERT_KEYWORD, &[&uid.0, keyword]).await?;
+        }
+    }
+    Ok(())
 }

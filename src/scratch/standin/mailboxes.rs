@@ -1,5 +1,7 @@
 //! Accounts and mailboxes.
 
+use std::fmt::Display;
+
 use tokio_postgres::error::SqlState;
 
 use super::session::{INTERNAL_USER, Session, is_sqlstate};
@@ -70,8 +72,8 @@ impl Session {
         }
     }
 
-    /// Deletes a mailbox: its row and by cascade its messages, or only its messages where it has children. False when
-    /// it was gone already.
+    /// Deletes a mailbox: its row and by cascade its messages. Where it has children, its messages get status 3 and it
+    /// can no longer be selected. False when it was gone already, or is such a mere name.
     ///
     /// # Errors
     /// What PostgreSQL says.
@@ -80,16 +82,36 @@ impl Session {
         let size = self.query_opt(sql::MAILBOX_SIZE, &[&mailbox.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
         let children = self.query_opt(sql::MAILBOX_HAS_CHILDREN, &[&mailbox.0]).await?;
         let deleted = if children.is_some_and(|row| row.get(0)) {
+            if !self.query_opt(sql::IS_SELECTABLE, &[&mailbox.0]).await?.is_some_and(|row| row.get(0)) {
+                return Ok(false);
+            }
             let mut work = self.begin().await?;
-            let found = work.execute(sql::SET_NO_SELECT, &[&mailbox.0]).await?;
             work.execute(sql::EMPTY_MAILBOX, &[&mailbox.0]).await?;
+            let found = work.execute(sql::SET_NO_SELECT, &[&mailbox.0, &1_i16]).await?;
             work.commit().await?;
+            self.bump(mailbox, None).await?;
             found
         } else {
             self.execute(sql::DELETE_MAILBOX, &[&mailbox.0]).await?
         };
         self.execute(sql::ADD_QUOTA, &[&owner, &-size]).await?;
         Ok(deleted > 0)
+    }
+
+    /// Makes a mailbox read-only (1) or writable (2), as an admin does. False when there is none.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn set_permission(&mut self, mailbox: MailboxId, permission: i16) -> Result<bool> {
+        Ok(self.execute(sql::SET_PERMISSION, &[&mailbox.0, &permission]).await? > 0)
+    }
+
+    /// Makes a mailbox a mere name, or one that can be selected again, as an admin does. False when there is none.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn set_no_select(&mut self, mailbox: MailboxId, no_select: bool) -> Result<bool> {
+        Ok(self.execute(sql::SET_NO_SELECT, &[&mailbox.0, &i16::from(no_select)]).await? > 0)
     }
 
     /// INBOX of the internal delivery user, made when it is missing.
@@ -109,10 +131,16 @@ impl Session {
         Ok(owner)
     }
 
-    async fn user(&mut self, userid: &str) -> Result<i64> {
+    /// The `user_idnr` of an account. As in dbmail, letter case is ignored.
+    pub(super) async fn user(&mut self, userid: &str) -> Result<i64> {
         let row = self.query_opt(sql::FIND_USER, &[&userid]).await?;
         row.map(|row| row.get(0)).ok_or_else(|| Error::new(Kind::Data, format!("no account {userid} in this database")))
     }
+}
+
+/// Nothing has that id or name.
+pub(super) fn no_mailbox(what: &str, mailbox: impl Display) -> Error {
+    Error::new(Kind::Data, format!("{what}: no mailbox is {mailbox}"))
 }
 
 /// A BEFORE INSERT trigger that returns null makes RETURNING come back empty; dbmail cannot go on then.

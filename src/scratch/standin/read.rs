@@ -1,15 +1,16 @@
 //! SELECT, an incremental client's search, and FETCH.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
 use super::mail::{Flags, hex};
+use super::mailboxes::no_mailbox;
 use super::session::Session;
 use super::sql;
 use crate::domain::ids::{MailboxId, Uid};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// A mailbox as SELECT shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +49,39 @@ pub struct Fetched {
     pub digest: String,
 }
 
+/// What SELECT knows of a mailbox that CONDSTORE is used with (RFC 7162).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct States {
+    /// HIGHESTMODSEQ.
+    pub seq: i64,
+    /// The visible messages.
+    pub messages: BTreeMap<Uid, State>,
+}
+
+/// What can change of a message, and when it last did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its content's name.
+    pub unique_id: String,
+    /// Its flags.
+    pub flags: Flags,
+    /// Its keywords.
+    pub keywords: BTreeSet<String>,
+    /// MODSEQ.
+    pub seq: i64,
+}
+
 impl View {
     /// The UIDs alone.
     pub fn uids(&self) -> Vec<Uid> {
         self.messages.iter().map(|message| message.uid).collect()
+    }
+}
+
+impl State {
+    fn read(row: &Row) -> Self {
+        let flags = Flags::from_columns([2, 3, 4, 5, 6].map(|column| row.get(column)));
+        Self { unique_id: row.get(1), flags, keywords: BTreeSet::new(), seq: row.get(7) }
     }
 }
 
@@ -63,20 +93,44 @@ impl Listed {
 }
 
 impl Session {
-    /// Selects a mailbox: reads it in one transaction, then clears \Recent and raises the sequence.
+    /// Selects a mailbox: reads it in one transaction, then clears \Recent, and where there was any raises the sequence.
+    /// As in dbmail, what loses \Recent gets the sequence that the mailbox will have.
     ///
     /// # Errors
     /// `Kind::Data` when there is no such mailbox.
     pub async fn select(&mut self, mailbox: MailboxId) -> Result<View> {
         let mut work = self.begin().await?;
         let row = work.query_opt(sql::READ_SEQ, &[&mailbox.0]).await?;
-        let row = row.ok_or_else(|| Error::new(Kind::Data, format!("select: no mailbox has the id {mailbox}")))?;
+        let row = row.ok_or_else(|| no_mailbox("select", mailbox))?;
         work.query(sql::COUNT_MESSAGES, &[&mailbox.0]).await?;
         let messages = work.query(sql::LIST_MESSAGES, &[&mailbox.0, &0_i64]).await?.iter().map(Listed::read).collect();
         work.commit().await?;
-        self.execute(sql::CLEAR_RECENT, &[&mailbox.0]).await?;
-        self.execute(sql::BUMP_SEQ, &[&mailbox.0]).await?;
-        Ok(View { uidvalidity: mailbox, seq: row.get(0), messages })
+        let seq: i64 = row.get(0);
+        if self.execute(sql::CLEAR_RECENT, &[&mailbox.0, &(seq + 1)]).await? > 0 {
+            self.bump(mailbox, None).await?;
+        }
+        Ok(View { uidvalidity: mailbox, seq, messages })
+    }
+
+    /// What a session reads at SELECT, and again once it finds another HIGHESTMODSEQ, without the rest that SELECT does:
+    /// in one transaction, but each statement with its own snapshot, first the sequence, then messages, then keywords.
+    /// So messages may be newer than the sequence, not older.
+    ///
+    /// # Errors
+    /// `Kind::Data` when there is no such mailbox.
+    pub async fn states(&mut self, mailbox: MailboxId) -> Result<States> {
+        let mut work = self.begin().await?;
+        let row = work.query_opt(sql::READ_SEQ, &[&mailbox.0]).await?;
+        let seq = row.ok_or_else(|| no_mailbox("states", mailbox))?.get(0);
+        let rows = work.query(sql::LIST_STATES, &[&mailbox.0]).await?;
+        let mut messages: BTreeMap<Uid, State> = rows.iter().map(|row| (Uid(row.get(0)), State::read(row))).collect();
+        for row in work.query(sql::LIST_STATES_KEYWORDS, &[&mailbox.0]).await? {
+            if let Some(state) = messages.get_mut(&Uid(row.get(0))) {
+                state.keywords.insert(row.get(1));
+            }
+        }
+        work.commit().await?;
+        Ok(States { seq, messages })
     }
 
     /// The visible messages above `uid`, in order: what a client asks for that trusts the promise of IMAP. Nothing is

@@ -1,1 +1,0 @@
-select userid from dbmail_users order by userid

@@ -1,0 +1,1 @@
+update dbmail_users set saction = $2 where user_idnr = $1

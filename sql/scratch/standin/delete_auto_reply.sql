@@ -1,0 +1,1 @@
+delete from dbmail_auto_replies where user_idnr = $1

@@ -1,0 +1,1 @@
+delete from dbmail_sievescripts where owner_idnr = $1 and name = $2

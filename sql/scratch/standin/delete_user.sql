@@ -1,0 +1,1 @@
+delete from dbmail_users where userid = $1

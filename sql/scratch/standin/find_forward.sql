@@ -1,0 +1,1 @@
+select from dbmail_aliases where lower(alias) = lower($1) and lower(deliver_to) = lower($2)

@@ -1,0 +1,1 @@
+insert into dbmail_sievescripts (owner_idnr, name, script, active) values ($1, $2, $3, 1)

@@ -1,0 +1,1 @@
+select no_select = 0 from dbmail_mailboxes where mailbox_idnr = $1

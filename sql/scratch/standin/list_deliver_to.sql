@@ -1,0 +1,1 @@
+select deliver_to from dbmail_aliases where alias = $1 order by alias_idnr

@@ -1,0 +1,1 @@
+select owner_idnr, name from dbmail_mailboxes where mailbox_idnr = $1

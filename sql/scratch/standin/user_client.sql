@@ -1,0 +1,1 @@
+select client_idnr from dbmail_users where user_idnr = $1
