@@ -21,5 +21,5 @@ cross join public.dbmail_physmessage_id_seq p
 cross join (
   select count(*) as late_messages,
          coalesce(greatest(extract(epoch from clock_timestamp() - min(first_seen)), 0), 0)::double precision as late_longest_seconds
-  from dbmail_mesh.late
+  from dbmail_mesh.late_messages
 ) l

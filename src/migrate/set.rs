@@ -57,6 +57,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0009_marks",
     "0010_moves",
     "0011_join",
+    "0012_fates",
 ];
 
 impl MigrationSet {

@@ -60,6 +60,15 @@ impl Verdicts {
         self.0.get(&mailbox).copied().unwrap_or(Verdict::Unknown)
     }
 
+    /// The mailbox whose line has to be locked for messages of `mailbox`, if any; `None` when nothing is known of it.
+    pub fn line(&self, mailbox: MailboxId) -> Option<Option<MailboxId>> {
+        match self.of(mailbox) {
+            Verdict::Into(line) | Verdict::Rescue(line) => Some(Some(line)),
+            Verdict::Aside => Some(None),
+            Verdict::Unknown => None,
+        }
+    }
+
     /// Where a message goes that is in `incoming` on its source, and that this node has as `held`. `None`: into a mailbox that is not
     /// known here.
     pub fn destination(&self, incoming: &Register<MailboxId>, held: Option<&Found>) -> Option<Destination> {

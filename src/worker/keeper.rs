@@ -1,5 +1,5 @@
-//! Housekeeping of a node: looks who was overtaken while a line was locked for too long, and empties the outbox of what all peers
-//! hold.
+//! Housekeeping of a node: looks who was overtaken while a line was locked for too long, takes out mailboxes and users that are to go,
+//! and empties the outbox of what all peers hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,14 @@ use super::hub::Hub;
 use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::ask;
+use crate::node::fates::{self, Outcome};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most mailboxes, and the most users, that are taken out in one round, and the most transactions for each of them.
+const FATES_AT_ONCE: i64 = 50;
+const STEPS_AT_ONCE: usize = 20;
 
 /// The most mailboxes swept at a time.
 const MAILBOXES_AT_ONCE: i64 = 100;
@@ -36,9 +41,33 @@ async fn once(hub: &Hub, id: NodeId) -> Result<()> {
         tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
         hub.late.notify_one();
     }
+    carry_out_fates(hub, id, &mut client).await?;
     ask::run(&client, include_str!("../../sql/node/forget_dead.sql"), &[]).await?;
     let keep_s = hub.worker.outbox_keep.as_secs_f64();
     ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s]).await?;
+    Ok(())
+}
+
+/// Takes out what is to go, as far as that is possible now. What is in somebody's way does not keep the rest waiting.
+async fn carry_out_fates(hub: &Hub, id: NodeId, client: &mut Client) -> Result<()> {
+    for doomed in fates::doomed(client, FATES_AT_ONCE).await? {
+        for _ in 0..STEPS_AT_ONCE {
+            match fates::carry_out(client, id, doomed, hub.lock_ms()).await {
+                // Messages may wait for a UID in their new mailbox from now on.
+                Ok(Outcome::More) => hub.late.notify_one(),
+                Ok(Outcome::Waits) => break,
+                Ok(Outcome::Gone) => {
+                    tracing::info!(node = %id, ?doomed, "taken out: it was deleted or merged");
+                    break;
+                }
+                Err(error) if error.kind() == Kind::Transient => {
+                    tracing::debug!(node = %id, ?doomed, %error, "not taken out yet; it is tried again");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
     Ok(())
 }
 

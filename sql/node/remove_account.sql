@@ -1,0 +1,2 @@
+-- $1 account.id.
+select dbmail_mesh.remove_account($1)
