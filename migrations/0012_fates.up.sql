@@ -181,8 +181,8 @@ end
 $$;
 comment on function dbmail_mesh.deliver_kept is 'Delivers a message of kept_messages into a mailbox, as a new one, and takes it off the list on every node. Returns its UID; null: there is no such message.';
 
-drop view dbmail_mesh.late_messages;
-create view dbmail_mesh.late_messages as
+-- What is in a mailbox that is to go waits for a place, not for a UID.
+create or replace view dbmail_mesh.late_messages as
 select l.first_seen, clock_timestamp() - l.first_seen as waiting, u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.uid,
        l.birth_uid, l.row_idnr < 8589934592 as is_visible, i.high
 from dbmail_mesh.late l
@@ -190,16 +190,6 @@ left join dbmail_mesh.line i on i.mailbox_idnr = l.mailbox_idnr
 left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
 left join public.dbmail_users u on u.user_idnr = coalesce(m.owner_idnr, i.owner_idnr)
 where not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = l.mailbox_idnr);
-comment on view dbmail_mesh.late_messages is 'Messages that wait here for a new UID.';
-comment on column dbmail_mesh.late_messages.first_seen is 'When this node first saw the message.';
-comment on column dbmail_mesh.late_messages.waiting is 'For how long it has been waiting.';
-comment on column dbmail_mesh.late_messages.owner is 'userid of the mailbox''s owner.';
-comment on column dbmail_mesh.late_messages.mailbox is 'Name of the mailbox.';
-comment on column dbmail_mesh.late_messages.mailbox_idnr is 'Its id, and UIDVALIDITY.';
-comment on column dbmail_mesh.late_messages.uid is 'The UID that cannot be shown here.';
-comment on column dbmail_mesh.late_messages.birth_uid is 'The first UID that the message ever had.';
-comment on column dbmail_mesh.late_messages.is_visible is 'Whether it is visible under its old UID meanwhile; false: hidden.';
-comment on column dbmail_mesh.late_messages.high is 'The mailbox''s high line: the new UID will be above it.';
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
