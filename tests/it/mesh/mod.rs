@@ -6,6 +6,7 @@ mod child;
 mod content;
 mod distance;
 mod doorbell;
+mod fates;
 mod hazards;
 mod install;
 mod order;
