@@ -5,6 +5,8 @@ from (values ('dbmail_messages', '_100_dbmail_mesh_number'),
              ('dbmail_messages', '_900_dbmail_mesh_expunged'),
              ('dbmail_messages', '_900_dbmail_mesh_deleted'),
              ('dbmail_mailboxes', '_900_dbmail_mesh_new'),
+             ('dbmail_mailboxes', '_900_dbmail_mesh_changed'),
+             ('dbmail_mailboxes', '_900_dbmail_mesh_deleted'),
              ('dbmail_users', '_900_dbmail_mesh_new')) e(relation, name)
 left join pg_trigger t on t.tgrelid = to_regclass('public.' || e.relation) and t.tgname = e.name and not t.tgisinternal
 where t.oid is null or t.tgenabled not in ('O', 'A')

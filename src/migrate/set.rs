@@ -54,6 +54,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0006_content",
     "0007_views",
     "0008_registers",
+    "0009_mailboxes",
 ];
 
 impl MigrationSet {

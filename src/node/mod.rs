@@ -9,6 +9,7 @@ pub mod connect;
 pub mod content;
 pub mod cursor;
 pub mod listen;
+pub mod mailbox_plan;
 pub mod mailboxes;
 pub mod parents;
 pub mod participant;

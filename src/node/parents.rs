@@ -8,7 +8,7 @@ use deadpool_postgres::Client;
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::{accounts, ask, mailboxes};
-use crate::domain::ids::MailboxId;
+use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
 /// Marks a transaction as the worker's own and bounds its lock waits.
@@ -21,6 +21,7 @@ const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 /// `Unreachable`, `Transient`: nothing was written; `Data` when the target refuses a row.
 pub async fn join(
     read: &SourceRead<'_>,
+    source: NodeId,
     target: &mut Client,
     keys: &Keys,
     states: &[MessageState],
@@ -32,16 +33,17 @@ pub async fn join(
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
     wanted.sort_unstable();
     wanted.dedup();
-    let found = read.mailboxes(&wanted).await?;
-    let owners = found.iter().map(|mailbox| mailbox.owner_id).chain(keys.users.iter().copied()).collect();
-    let users = read.users(&owners).await?;
-    if !users.is_empty() || !found.is_empty() {
-        let transaction = target.transaction().await?;
-        ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
-        ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
-        accounts::join(&transaction, &users).await?;
-        mailboxes::join(&transaction, &found).await?;
-        transaction.commit().await?;
+    if wanted.is_empty() && keys.users.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    Ok(found.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
+    let transaction = target.transaction().await?;
+    ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
+    ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
+    // The source is asked before any lock is taken that dbmail may want.
+    let gathered = mailboxes::gather(read, &transaction, &wanted).await?;
+    let users = read.users(&gathered.owner_ids().chain(keys.users.iter().copied()).collect()).await?;
+    accounts::join(&transaction, &users).await?;
+    mailboxes::join(&transaction, source, &gathered, lock_ms).await?;
+    transaction.commit().await?;
+    Ok(gathered.states)
 }
