@@ -88,18 +88,24 @@ end
 $$;
 comment on function dbmail_mesh.capture_mailbox_change is 'Stamps what was changed of a mailbox, and notes it.';
 
--- The fate is written for what the worker deletes too: a mailbox that was once here never comes into being again.
+-- The fate is written for what the worker deletes too: a mailbox that was once here never comes into being again. That it has gone is
+-- noted then with the node that told of it.
 create function dbmail_mesh.capture_mailbox_end() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  told_by smallint;
 begin
   if dbmail_mesh.is_staging_owner(old.owner_idnr) then
     return null;
   end if;
   insert into dbmail_mesh.mailbox_fate as f (mailbox_idnr, gone_in) values (old.mailbox_idnr, pg_current_xact_id())
-  on conflict (mailbox_idnr) do update set gone_in = coalesce(f.gone_in, excluded.gone_in);
+  on conflict (mailbox_idnr) do update set gone_in = coalesce(f.gone_in, excluded.gone_in)
+  returning f.source_id into told_by;
   if current_setting('dbmail_mesh.applying', true) is distinct from 'on' then
     perform dbmail_mesh.note('b', old.mailbox_idnr);
+  else
+    insert into dbmail_mesh.outbox (kind, key, origin) values ('b', old.mailbox_idnr, told_by);
   end if;
   return null;
 end
@@ -200,10 +206,10 @@ begin
     select from dbmail_mesh.mailbox_rows(plan -> 'rows') e
     left join public.dbmail_mailboxes m on m.mailbox_idnr = e.id
     left join dbmail_mesh.mailbox_register r on r.mailbox_idnr = e.id
-    where not e.is_new
-      and (m.mailbox_idnr is null
-           or e.stamps_before is distinct from array[coalesce(r.name_stamp, 0), coalesce(r.no_select_stamp, 0),
-                                                     coalesce(r.permission_stamp, 0), coalesce(r.rest_stamp, 0)])) then
+    where case when e.is_new then e.owner_idnr is null
+               else m.mailbox_idnr is null
+                    or e.stamps_before is distinct from array[coalesce(r.name_stamp, 0), coalesce(r.no_select_stamp, 0),
+                                                              coalesce(r.permission_stamp, 0), coalesce(r.rest_stamp, 0)] end) then
     raise exception 'a mailbox was changed while the change of a peer was being joined'
       using errcode = 'serialization_failure', hint = 'It is tried again.';
   end if;
@@ -225,13 +231,13 @@ begin
   from dbmail_mesh.mailbox_rows(rows) e where e.is_new order by e.id;
   -- Open sessions look at seq.
   update public.dbmail_mailboxes m
-  set owner_idnr = e.owner_idnr, name = e.name, seen_flag = e.seen, answered_flag = e.answered, deleted_flag = e.deleted,
+  set owner_idnr = coalesce(e.owner_idnr, m.owner_idnr), name = e.name, seen_flag = e.seen, answered_flag = e.answered, deleted_flag = e.deleted,
       flagged_flag = e.flagged, recent_flag = e.recent, draft_flag = e.draft, no_inferiors = e.no_inferiors, no_select = e.no_select,
       permission = e.permission, seq = m.seq + 1
   from dbmail_mesh.mailbox_rows(rows) e where m.mailbox_idnr = e.id and e.is_shown and not e.is_new;
-  update dbmail_mesh.line l set owner_idnr = e.owner_idnr
-  from dbmail_mesh.mailbox_rows(rows) e
-  where l.mailbox_idnr = e.id and e.is_moved and l.owner_idnr is distinct from e.owner_idnr;
+  update dbmail_mesh.line l set owner_idnr = m.owner_idnr
+  from dbmail_mesh.mailbox_rows(rows) e join public.dbmail_mailboxes m on m.mailbox_idnr = e.id
+  where l.mailbox_idnr = e.id and e.is_moved and l.owner_idnr is distinct from m.owner_idnr;
 exception when unique_violation then
   -- dbmail has just made, or renamed, one of the same name: the next try sees it.
   raise exception 'a mailbox of that name has just come into being'

@@ -1,7 +1,8 @@
 -- What this node has of these mailboxes, and of all others of these owners. No row: nothing.
+-- An owner of whom the mesh does not know is told apart from others all the same.
 -- $1 mailbox_idnr, $2 accounts.
-select k.id, m.mailbox_idnr is not null as is_here, coalesce(a.account, '') as owner, m.name, m.seen_flag, m.answered_flag,
-       m.deleted_flag, m.flagged_flag, m.recent_flag, m.draft_flag, m.no_inferiors, m.no_select, m.permission,
+select k.id, m.mailbox_idnr is not null as is_here, coalesce(a.account, '#' || m.owner_idnr, '#') as owner, m.name,
+       m.seen_flag, m.answered_flag, m.deleted_flag, m.flagged_flag, m.recent_flag, m.draft_flag, m.no_inferiors, m.no_select, m.permission,
        coalesce(r.renamed, false) as renamed, coalesce(r.name_stamp, 0) as name_stamp,
        coalesce(r.no_select_stamp, 0) as no_select_stamp, coalesce(r.permission_stamp, 0) as permission_stamp,
        coalesce(r.rest_stamp, 0) as rest_stamp, f.mailbox_idnr is not null as has_ended, f.merged_into

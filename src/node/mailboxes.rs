@@ -57,6 +57,8 @@ pub async fn absent(
 pub struct Gathered {
     /// As the source has them.
     pub states: BTreeMap<MailboxId, MailboxState>,
+    /// Those that the source was asked for.
+    asked: BTreeSet<MailboxId>,
     /// What the target has of them, and of all others of their owners.
     view: View,
 }
@@ -75,6 +77,30 @@ impl Gathered {
         let accounts: BTreeSet<&str> = self.states.values().map(MailboxState::account).collect();
         accounts.into_iter().filter(|account| !account.is_empty()).collect()
     }
+
+    /// Looks at the target (again), and asks the source for what is in the way. Returns whether there was anything to ask for.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn refresh(&mut self, read: &SourceRead<'_>, target: &impl GenericClient) -> Result<bool> {
+        let mut has_grown = false;
+        loop {
+            self.view = view(target, self).await?;
+            let more = domain::contenders(&self.view, &self.incoming());
+            let more: Vec<MailboxId> = more.difference(&self.asked).copied().collect();
+            if more.is_empty() {
+                return Ok(has_grown);
+            }
+            self.ask(read, more).await?;
+            has_grown = true;
+        }
+    }
+
+    async fn ask(&mut self, read: &SourceRead<'_>, ids: Vec<MailboxId>) -> Result<()> {
+        self.states.extend(read.mailboxes(&ids).await?.into_iter().map(|mailbox| (mailbox.id, mailbox)));
+        self.asked.extend(ids);
+        Ok(())
+    }
 }
 
 /// Reads the wanted mailboxes on the source, and what the target has of them. Of mailboxes that are in the way of theirs on the target
@@ -83,16 +109,11 @@ impl Gathered {
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn gather(read: &SourceRead<'_>, target: &impl GenericClient, wanted: &[MailboxId]) -> Result<Gathered> {
-    let mut gathered = Gathered { states: BTreeMap::new(), view: View::new() };
-    let mut asked: BTreeSet<MailboxId> = BTreeSet::new();
-    let mut ask_for: Vec<MailboxId> = wanted.to_vec();
-    while !ask_for.is_empty() {
-        gathered.states.extend(read.mailboxes(&ask_for).await?.into_iter().map(|mailbox| (mailbox.id, mailbox)));
-        gathered.view = view(target, &gathered).await?;
-        asked.extend(ask_for);
-        let more = domain::contenders(&gathered.view, &gathered.incoming());
-        ask_for = more.difference(&asked).copied().collect();
+pub async fn gather(read: &SourceRead<'_>, target: &impl GenericClient, wanted: Vec<MailboxId>) -> Result<Gathered> {
+    let mut gathered = Gathered { states: BTreeMap::new(), asked: BTreeSet::new(), view: View::new() };
+    if !wanted.is_empty() {
+        gathered.ask(read, wanted).await?;
+        gathered.refresh(read, target).await?;
     }
     Ok(gathered)
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Client;
 
+use super::mailboxes::Gathered;
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::{accounts, ask, mailboxes};
@@ -33,17 +34,25 @@ pub async fn join(
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
     wanted.sort_unstable();
     wanted.dedup();
-    if wanted.is_empty() && keys.users.is_empty() {
-        return Ok(BTreeMap::new());
+    // The source may be far away: other links into this node do not wait for it.
+    let mut gathered = mailboxes::gather(read, target, wanted).await?;
+    let mut users = read.users(&owners(&gathered, keys)).await?;
+    if users.is_empty() && gathered.states.is_empty() {
+        return Ok(gathered.states);
     }
     let transaction = target.transaction().await?;
     ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
     ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
-    // The source is asked before any lock is taken that dbmail may want.
-    let gathered = mailboxes::gather(read, &transaction, &wanted).await?;
-    let users = read.users(&gathered.owner_ids().chain(keys.users.iter().copied()).collect()).await?;
+    // What they have brought meanwhile counts.
+    if gathered.refresh(read, &transaction).await? {
+        users = read.users(&owners(&gathered, keys)).await?;
+    }
     accounts::join(&transaction, &users).await?;
     mailboxes::join(&transaction, source, &gathered, lock_ms).await?;
     transaction.commit().await?;
     Ok(gathered.states)
+}
+
+fn owners(gathered: &Gathered, keys: &Keys) -> BTreeSet<i64> {
+    gathered.owner_ids().chain(keys.users.iter().copied()).collect()
 }

@@ -54,6 +54,11 @@ impl Mesh {
         self.psql(id).await.batch_execute(sql).await.unwrap();
     }
 
+    /// Mailboxes that are made on this node from now on have higher ids than those of others.
+    async fn raise_ids(&self, id: i16) {
+        self.sql(id, "select nextval('dbmail_mailbox_idnr_seq') from generate_series(1, 10)").await;
+    }
+
     async fn rename(&self, id: i16, mailbox: MailboxId, name: &str) {
         self.sql(id, &format!("update dbmail_mailboxes set name = '{name}' where mailbox_idnr = {mailbox}")).await;
     }
@@ -160,6 +165,7 @@ async fn renaming_a_parent_renames_its_children_everywhere() {
 async fn two_nodes_create_one_name_and_the_lower_is_merged_into_the_higher() {
     for first in [1, 2] {
         let (mesh, _) = Mesh::with_inbox("merge", 2, 2).await;
+        mesh.raise_ids(2).await;
         let (low, high) = (mesh.create(1, "Work").await, mesh.create(2, "Work").await);
         assert!(low < high);
         mesh.reconnect(first, "INBOX, Work").await;
@@ -227,6 +233,7 @@ async fn inbox_is_one_however_it_is_written() {
     mesh.dbmail(1).await.create_user("alice").await.unwrap();
     mesh.await_count(2, "select count(*) from dbmail_users where userid = 'alice'", 1).await;
     worker.stop().await;
+    mesh.raise_ids(2).await;
     let (low, high) = (mesh.create(1, "INBOX").await, mesh.create(2, "Inbox").await);
     mesh.reconnect(1, "Inbox").await;
     for id in [1, 2] {
@@ -400,6 +407,7 @@ async fn what_is_told_again_changes_nothing() {
 #[tokio::test]
 async fn a_name_that_dbmail_takes_at_that_moment_is_seen_by_the_next_try() {
     let (mesh, _) = Mesh::with_inbox("moment", 2, 2).await;
+    mesh.raise_ids(2).await;
     let low = mesh.create(1, "Work").await;
     let mut client = mesh.psql(2).await;
     let open = client.transaction().await.unwrap();
@@ -439,6 +447,7 @@ async fn a_mailbox_changes_hands_and_ends_with_its_owner() {
     let work = mesh.create(1, "Work").await;
     mesh.dbmail(1).await.create_user("bob").await.unwrap();
     let worker = mesh.work();
+    mesh.await_count(2, "select count(*) from dbmail_users where userid = 'bob'", 1).await;
     mesh.await_names("INBOX, Work").await;
     let hand_over = "update dbmail_mailboxes m set owner_idnr = u.user_idnr from dbmail_users u where u.userid = 'bob' and m.name = 'Work'";
     mesh.sql(2, hand_over).await;
