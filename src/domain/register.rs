@@ -19,6 +19,16 @@ impl<V: Ord> Register<V> {
     pub fn join(self, other: Self) -> Self {
         self.max(other)
     }
+
+    /// Takes over what the other has, if that is the later write.
+    pub fn take_over(&mut self, other: &Self)
+    where
+        V: Clone,
+    {
+        if other > self {
+            self.clone_from(other);
+        }
+    }
 }
 
 /// \Seen, \Answered, \Deleted, \Flagged, \Draft, in this order: those of RFC 3501, 2.3.2, that are the same for all sessions.

@@ -54,10 +54,11 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0006_content",
     "0007_views",
     "0008_registers",
-    "0009_marks",
-    "0010_moves",
-    "0011_join",
-    "0012_fates",
+    "0009_mailboxes",
+    "0010_marks",
+    "0011_moves",
+    "0012_join",
+    "0013_fates",
 ];
 
 impl MigrationSet {

@@ -84,7 +84,7 @@ impl Route<'_> {
         batch: Batch<'_>,
     ) -> Result<Applied> {
         let states = read.messages(&batch.keys.messages).await?;
-        let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
+        let mailboxes = parents::join(read, self.source.id, target, batch.keys, &states, self.bounds.lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let look = Look::at(&transaction, &states).await?;
@@ -230,7 +230,8 @@ impl Route<'_> {
             .collect();
         let absent: Vec<MailboxId> = absent.into_iter().collect();
         let reasons = boxes::absent(transaction, &absent, mailboxes).await?;
-        let reason = |mailbox: &MailboxId| reasons.get(mailbox).map(|why| format!("mailbox {mailbox}: {why}"));
+        let reason =
+            |mailbox: &MailboxId| reasons.get(mailbox).map(|absent| format!("mailbox {mailbox}: {}", absent.reason));
         let mut rows: Vec<Aside> = waiting
             .iter()
             .map(|(birth, mailbox)| Aside {
@@ -239,9 +240,9 @@ impl Route<'_> {
                 reason: reason(mailbox).unwrap_or_else(|| format!("mailbox {mailbox} has only just come into being")),
             })
             .collect();
-        rows.extend(
-            keys.mailboxes.iter().filter_map(|&id| Some(Aside { kind: 'b', key: id, reason: reason(&MailboxId(id))? })),
-        );
+        let open =
+            keys.mailboxes.iter().filter(|&&id| !reasons.get(&MailboxId(id)).is_some_and(|absent| absent.has_ended));
+        rows.extend(open.filter_map(|&id| Some(Aside { kind: 'b', key: id, reason: reason(&MailboxId(id))? })));
         store::set_aside(transaction, self.source.id, &rows).await?;
         let stay: BTreeSet<(char, i64)> = rows.iter().map(|row| (row.kind, row.key)).collect();
         let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();

@@ -21,6 +21,8 @@ pub enum Doomed {
     Account(i64),
     /// A mailbox.
     Mailbox(MailboxId),
+    /// The messages of a mailbox of which only the name is left.
+    Messages(MailboxId),
 }
 
 /// What became of it.
@@ -44,6 +46,7 @@ pub async fn doomed(client: &impl GenericClient, limit: i64) -> Result<Vec<Doome
         .iter()
         .map(|row| match row.get::<_, i8>("kind") as u8 {
             b'u' => Doomed::Account(row.get("id")),
+            b'n' => Doomed::Messages(MailboxId(row.get("id"))),
             _ => Doomed::Mailbox(MailboxId(row.get("id"))),
         })
         .collect())
@@ -60,10 +63,15 @@ pub async fn carry_out(client: &mut Client, node: NodeId, doomed: Doomed, lock_m
             guard(&transaction, lock_ms).await?;
             removed(&transaction, include_str!("../../sql/node/remove_account.sql"), id).await?
         }
+        Doomed::Messages(mailbox) => {
+            if empty(&transaction, node, mailbox, lock_ms).await? {
+                Outcome::More
+            } else {
+                Outcome::Waits
+            }
+        }
         Doomed::Mailbox(mailbox) => {
-            let births = messages_of(&transaction, mailbox).await?;
-            let taken = !births.is_empty() && take_out(&transaction, node, mailbox, &births, lock_ms).await?;
-            if taken {
+            if empty(&transaction, node, mailbox, lock_ms).await? {
                 Outcome::More
             } else {
                 guard(&transaction, lock_ms).await?;
@@ -87,6 +95,12 @@ async fn removed(transaction: &Transaction<'_>, sql: &str, id: i64) -> Result<Ou
         "emptying" => Outcome::More,
         _ => Outcome::Waits,
     })
+}
+
+/// Takes some of the messages out; returns whether there were any.
+async fn empty(transaction: &Transaction<'_>, node: NodeId, mailbox: MailboxId, lock_ms: i32) -> Result<bool> {
+    let births = messages_of(transaction, mailbox).await?;
+    Ok(!births.is_empty() && take_out(transaction, node, mailbox, &births, lock_ms).await?)
 }
 
 async fn messages_of(transaction: &Transaction<'_>, mailbox: MailboxId) -> Result<Vec<BirthUid>> {

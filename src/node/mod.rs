@@ -10,6 +10,7 @@ pub mod content;
 pub mod cursor;
 pub mod fates;
 pub mod listen;
+pub mod mailbox_plan;
 pub mod mailboxes;
 pub mod parents;
 pub mod participant;

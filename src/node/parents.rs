@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Client;
 
+use super::mailboxes::Gathered;
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::{accounts, ask, mailboxes};
-use crate::domain::ids::MailboxId;
+use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
 /// Marks a transaction as the worker's own and bounds its lock waits.
@@ -21,6 +22,7 @@ const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 /// `Unreachable`, `Transient`: nothing was written; `Data` when the target refuses a row.
 pub async fn join(
     read: &SourceRead<'_>,
+    source: NodeId,
     target: &mut Client,
     keys: &Keys,
     states: &[MessageState],
@@ -32,16 +34,25 @@ pub async fn join(
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
     wanted.sort_unstable();
     wanted.dedup();
-    let found = read.mailboxes(&wanted).await?;
-    let owners = found.iter().map(|mailbox| mailbox.owner_id).chain(keys.users.iter().copied()).collect();
-    let users = read.users(&owners).await?;
-    if !users.is_empty() || !found.is_empty() {
-        let transaction = target.transaction().await?;
-        ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
-        ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
-        accounts::join(&transaction, &users).await?;
-        mailboxes::join(&transaction, &found).await?;
-        transaction.commit().await?;
+    // The source may be far away: other links into this node do not wait for it.
+    let mut gathered = mailboxes::gather(read, target, wanted).await?;
+    let mut users = read.users(&owners(&gathered, keys)).await?;
+    if users.is_empty() && gathered.states.is_empty() {
+        return Ok(gathered.states);
     }
-    Ok(found.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect())
+    let transaction = target.transaction().await?;
+    ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
+    ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
+    // What they have brought meanwhile counts.
+    if gathered.refresh(read, &transaction).await? {
+        users = read.users(&owners(&gathered, keys)).await?;
+    }
+    accounts::join(&transaction, &users).await?;
+    mailboxes::join(&transaction, source, &gathered, lock_ms).await?;
+    transaction.commit().await?;
+    Ok(gathered.states)
+}
+
+fn owners(gathered: &Gathered, keys: &Keys) -> BTreeSet<i64> {
+    gathered.owner_ids().chain(keys.users.iter().copied()).collect()
 }

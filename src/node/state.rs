@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::mailboxes::{Alive, Fate, Name, State};
 use crate::domain::register::{FLAGS, Marks, Register};
 use crate::domain::rule::Incoming;
 use crate::domain::stamp::Stamp;
@@ -72,42 +73,55 @@ impl UserState {
 pub struct MailboxState {
     /// Its id and UIDVALIDITY.
     pub id: MailboxId,
-    /// `account.id` of its owner on the source.
-    pub owner_id: i64,
-    /// The owner's account: what he is known by on all nodes.
-    pub owner: String,
-    /// Its name.
-    pub name: String,
-    /// `seen_flag`, `answered_flag`, `deleted_flag`, `flagged_flag`, `recent_flag`, `draft_flag`, `no_inferiors`, `no_select`,
-    /// `permission`, in this order.
-    pub attributes: [i16; MAILBOX_ATTRIBUTES.len()],
+    /// `account.id` of its owner on the source, and the account: what he is known by on all nodes. That of one who is dead, too; none
+    /// when the source does not know whose it was.
+    pub owner: Option<(i64, String)>,
+    /// What is joined.
+    pub state: State,
+    /// Of one that was deleted, the transaction in which it went on the source.
+    pub gone_in: Option<String>,
+    /// `dbmail_mailboxes.seq` on the source: its HIGHESTMODSEQ there; 0 when it has no row.
+    pub seq: i64,
 }
-
-/// The small columns of a mailbox that are copied as they are.
-pub const MAILBOX_ATTRIBUTES: [&str; 9] = [
-    "seen_flag",
-    "answered_flag",
-    "deleted_flag",
-    "flagged_flag",
-    "recent_flag",
-    "draft_flag",
-    "no_inferiors",
-    "no_select",
-    "permission",
-];
 
 impl MailboxState {
     /// From a row of `sql/source/read_mailboxes.sql`.
     pub fn from_row(row: &Row) -> Self {
-        Self {
-            id: MailboxId(row.get("mailbox_idnr")),
-            owner_id: row.get("owner_id"),
-            owner: row.get("owner"),
-            name: row.get("name"),
-            attributes: MAILBOX_ATTRIBUTES.map(|column| row.get(column)),
-        }
+        let owner = row.get::<_, Option<i64>>("owner_id").map(|id| (id, row.get("owner")));
+        let state = match fate_of(row) {
+            Some(fate) => State::Ended(fate),
+            None => State::Alive(registers_of(row)),
+        };
+        Self { id: MailboxId(row.get("id")), owner, state, gone_in: row.get("gone_in"), seq: row.get("seq") }
+    }
+
+    /// The account of its owner; empty when it is not known.
+    pub fn account(&self) -> &str {
+        self.owner.as_ref().map_or("", |(_, account)| account)
     }
 }
+
+/// How a mailbox has ended, from columns `has_ended` and `merged_into`.
+pub fn fate_of(row: &Row) -> Option<Fate> {
+    let merged: Option<i64> = row.get("merged_into");
+    row.get::<_, bool>("has_ended").then(|| merged.map_or(Fate::Deleted, |into| Fate::MergedInto(MailboxId(into))))
+}
+
+/// The registers of a mailbox that has a row.
+pub fn registers_of(row: &Row) -> Alive {
+    let stamp = |column: &str| Stamp(row.get(column));
+    let name = Name { owner: row.get("owner"), name: row.get("name"), renamed: row.get("renamed") };
+    Alive {
+        name: Register { stamp: stamp("name_stamp"), value: name },
+        no_select: Register { stamp: stamp("no_select_stamp"), value: row.get("no_select") },
+        permission: Register { stamp: stamp("permission_stamp"), value: row.get("permission") },
+        rest: Register { stamp: stamp("rest_stamp"), value: MAILBOX_REST.map(|column| row.get(column)) },
+    }
+}
+
+/// The columns that are one register.
+pub const MAILBOX_REST: [&str; 7] =
+    ["seen_flag", "answered_flag", "deleted_flag", "flagged_flag", "recent_flag", "draft_flag", "no_inferiors"];
 
 /// A message.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use super::Mesh;
 
 /// As the join of two mailboxes of one name leaves it: the loser is still here, with its messages, under another name.
 async fn doom(mesh: &Mesh, node: i16, loser: MailboxId, winner: Option<MailboxId>) {
-    let fate = "insert into dbmail_mesh.mailbox_fate (mailbox_idnr, merged_into) values ($1, $2) on conflict do nothing";
+    let fate =
+        "insert into dbmail_mesh.mailbox_fate (mailbox_idnr, merged_into) values ($1, $2) on conflict do nothing";
     mesh.psql(node).await.execute(fate, &[&loser.0, &winner.map(|id| id.0)]).await.unwrap();
 }
 

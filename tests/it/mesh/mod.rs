@@ -9,6 +9,7 @@ mod doorbell;
 mod fates;
 mod hazards;
 mod install;
+mod mailboxes;
 mod order;
 mod scenario;
 mod torn;

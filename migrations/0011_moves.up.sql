@@ -1,4 +1,4 @@
--- dbmail-mesh 0010: rows that change their mailbox, that come back from the dead, or that are meant for a mailbox that is gone.
+-- dbmail-mesh 0011: rows that change their mailbox, that come back from the dead, or that are meant for a mailbox that is gone.
 --
 -- A message that moves stays the message that it is. It keeps its UID where that is above all that the new mailbox has shown (a RENAME
 -- of INBOX, say), or gets a new one of this node. A row trigger of an UPDATE holds the row already; it waits for a line for less than
@@ -44,6 +44,14 @@ end
 $$;
 comment on function dbmail_mesh.inbox_of is 'INBOX of a user, made when it is missing; null when the user is gone or about to go.';
 
+create function dbmail_mesh.is_mere_name(mailbox bigint) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from public.dbmail_mailboxes m join dbmail_mesh.mailbox_register r on r.mailbox_idnr = m.mailbox_idnr
+                 where m.mailbox_idnr = mailbox and m.no_select = 1 and r.no_select_stamp > 0 and lower(m.name) <> 'inbox')
+$$;
+comment on function dbmail_mesh.is_mere_name is 'Whether a mailbox was deleted but for its name, because it has children: no client can select it.';
+
 create function dbmail_mesh.place_of(wanted bigint, out place bigint, out verdict "char")
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -58,7 +66,8 @@ begin
     place := fate.merged_into;
     verdict := 'm';
   end loop;
-  if fate.mailbox_idnr is null and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = place) then
+  if fate.mailbox_idnr is null and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = place)
+     and not dbmail_mesh.is_mere_name(place) then
     return;
   end if;
   select dbmail_mesh.inbox_of(l.owner_idnr), case when dbmail_mesh.inbox_of(l.owner_idnr) is null then 'k' else 'r' end
@@ -282,4 +291,4 @@ comment on trigger _900_dbmail_mesh_revived on public.dbmail_messages is 'Notes 
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name) values (10, 'moves');
+insert into dbmail_mesh.migration (version, name) values (11, 'moves');

@@ -1,4 +1,4 @@
--- dbmail-mesh 0009: a message's flags, keywords and mailbox are registers, each with a stamp of its own.
+-- dbmail-mesh 0010: a message's flags, keywords and mailbox are registers, each with a stamp of its own.
 --
 -- The values are in dbmail's own tables; here are the stamps, of those messages that have changed since they came into being. The
 -- triggers lock nothing that dbmail has not locked before them: a message's registers are written under its row's lock.
@@ -119,4 +119,4 @@ comment on trigger _900_dbmail_mesh_removed on public.dbmail_keywords is 'Notes 
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name) values (9, 'marks');
+insert into dbmail_mesh.migration (version, name) values (10, 'marks');

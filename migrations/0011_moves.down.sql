@@ -1,4 +1,4 @@
--- dbmail-mesh 0010, down.
+-- dbmail-mesh 0011, down.
 
 set local lock_timeout = '250ms';
 
@@ -20,7 +20,8 @@ drop function dbmail_mesh.number_message();
 drop function dbmail_mesh.number_or_way_out(bigint);
 drop function dbmail_mesh.keep_aside(public.dbmail_messages);
 drop function dbmail_mesh.place_of(bigint);
+drop function dbmail_mesh.is_mere_name(bigint);
 drop function dbmail_mesh.inbox_of(bigint);
 drop function dbmail_mesh.is_staging(bigint);
 
-delete from dbmail_mesh.migration where version = 10;
+delete from dbmail_mesh.migration where version = 11;

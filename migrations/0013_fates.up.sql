@@ -1,4 +1,4 @@
--- dbmail-mesh 0012: how a mailbox, or a user, that is to go leaves this node.
+-- dbmail-mesh 0013: how a mailbox, or a user, that is to go leaves this node.
 --
 -- Nothing is left to a cascade: the worker takes the messages out first, under the locks that deliveries take, a few at a time. Those of
 -- a merged mailbox go into the one that has taken its place; those that whoever deleted a mailbox had not seen are rescued into INBOX;
@@ -16,28 +16,6 @@ as $$
 $$;
 comment on function dbmail_mesh.has_come is 'Whether all that a source did up to the end of one of its transactions has been applied here.';
 
-create function dbmail_mesh.doomed(most bigint)
-returns table (kind "char", id bigint)
-language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-  (select 'u'::"char", a.id
-   from dbmail_mesh.account a
-   where a.died_at is not null and a.gone_in is null and dbmail_mesh.has_come(a.source_id, a.source_xid)
-   order by a.id limit most)
-  union all
-  (select 'b', f.mailbox_idnr
-   from dbmail_mesh.mailbox_fate f
-   where f.gone_in is null and (f.merged_into is not null or dbmail_mesh.has_come(f.source_id, f.source_xid))
-   order by f.mailbox_idnr limit most)
-  union all
-  -- Hidden in a mailbox that has gone since.
-  (select distinct 'b'::"char", l.mailbox_idnr
-   from dbmail_mesh.late l join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = l.mailbox_idnr
-   where f.gone_in is not null and (select p.verdict in ('m', 'r') from dbmail_mesh.place_of(l.mailbox_idnr) p)
-   limit most)
-$$;
-comment on function dbmail_mesh.doomed is 'What is to leave this node now: u accounts, b mailboxes.';
-
 create function dbmail_mesh.messages_of_doomed(mailbox bigint, most bigint) returns setof bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -53,6 +31,35 @@ as $$
   limit most
 $$;
 comment on function dbmail_mesh.messages_of_doomed is 'Messages that have to be taken out of a mailbox that is to go, and that do not wait for a UID in another one already.';
+
+create function dbmail_mesh.doomed(most bigint)
+returns table (kind "char", id bigint)
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  (select 'u'::"char", a.id
+   from dbmail_mesh.account a
+   where a.died_at is not null and a.gone_in is null and dbmail_mesh.has_come(a.source_id, a.source_xid)
+   order by a.id limit most)
+  union all
+  (select 'b', f.mailbox_idnr
+   from dbmail_mesh.mailbox_fate f
+   where f.gone_in is null and (f.merged_into is not null or dbmail_mesh.has_come(f.source_id, f.source_xid))
+   order by f.mailbox_idnr limit most)
+  union all
+  (select 'n', r.mailbox_idnr
+   from dbmail_mesh.mailbox_register r
+   where r.no_select_stamp > 0 and dbmail_mesh.is_mere_name(r.mailbox_idnr)
+     and not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = r.mailbox_idnr)
+     and exists (select from dbmail_mesh.messages_of_doomed(r.mailbox_idnr, 1))
+   order by r.mailbox_idnr limit most)
+  union all
+  -- Hidden in a mailbox that has gone since.
+  (select distinct 'b'::"char", l.mailbox_idnr
+   from dbmail_mesh.late l join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = l.mailbox_idnr
+   where f.gone_in is not null and (select p.verdict in ('m', 'r') from dbmail_mesh.place_of(l.mailbox_idnr) p)
+   limit most)
+$$;
+comment on function dbmail_mesh.doomed is 'What is to leave this node now: u accounts, b mailboxes, n messages of mailboxes that no client can select any more.';
 
 create function dbmail_mesh.remove_mailbox(mailbox bigint) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -70,10 +77,8 @@ begin
     return 'emptying';
   end if;
   delete from public.dbmail_mailboxes m where m.mailbox_idnr = mailbox;
+  -- A row that had gone before its fate was written.
   update dbmail_mesh.mailbox_fate f set gone_in = pg_current_xact_id() where f.mailbox_idnr = mailbox and f.gone_in is null;
-  insert into dbmail_mesh.outbox (kind, key, origin)
-  select 'b', mailbox, coalesce(f.source_id, n.node_id)
-  from dbmail_mesh.local_node n, dbmail_mesh.mailbox_fate f where f.mailbox_idnr = mailbox;
   return 'gone';
 end
 $$;
@@ -193,4 +198,4 @@ where not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = 
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name) values (12, 'fates');
+insert into dbmail_mesh.migration (version, name) values (13, 'fates');

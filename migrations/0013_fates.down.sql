@@ -1,4 +1,4 @@
--- dbmail-mesh 0012, down.
+-- dbmail-mesh 0013, down.
 
 create or replace view dbmail_mesh.late_messages as
 select l.first_seen, clock_timestamp() - l.first_seen as waiting, u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.uid,
@@ -19,4 +19,4 @@ drop function dbmail_mesh.has_come(smallint, xid8);
 drop index dbmail_mesh.account_pending;
 drop index dbmail_mesh.mailbox_fate_pending;
 
-delete from dbmail_mesh.migration where version = 12;
+delete from dbmail_mesh.migration where version = 13;

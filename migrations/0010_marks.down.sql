@@ -1,4 +1,4 @@
--- dbmail-mesh 0009, down.
+-- dbmail-mesh 0010, down.
 
 set local lock_timeout = '250ms';
 
@@ -11,4 +11,4 @@ drop function dbmail_mesh.capture_flags();
 drop table dbmail_mesh.keyword_register;
 drop table dbmail_mesh.message_register;
 
-delete from dbmail_mesh.migration where version = 9;
+delete from dbmail_mesh.migration where version = 10;

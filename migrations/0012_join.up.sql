@@ -1,4 +1,4 @@
--- dbmail-mesh 0011: the worker's side of marks (flags and keywords) and of messages that change their mailbox.
+-- dbmail-mesh 0012: the worker's side of marks (flags and keywords) and of messages that change their mailbox.
 --
 -- What is to be written is decided by the worker's pure code. The writes are monotonic all the same: a register is only ever overwritten
 -- by a later stamp, so that what dbmail changes between the look and the write is not lost.
@@ -335,4 +335,4 @@ comment on function dbmail_mesh.note_plan is 'Part of write_plan: what changed i
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name) values (11, 'join');
+insert into dbmail_mesh.migration (version, name) values (12, 'join');

@@ -1,4 +1,4 @@
--- dbmail-mesh 0011, down. What it replaced goes with the migrations that made it; no worker runs on a node that is taken back.
+-- dbmail-mesh 0012, down. What it replaced goes with the migrations that made it; no worker runs on a node that is taken back.
 
 drop function dbmail_mesh.note_plan(jsonb, smallint);
 drop function dbmail_mesh.write_registers(jsonb, jsonb, jsonb);
@@ -9,4 +9,4 @@ drop function dbmail_mesh.write_owner_sizes(jsonb);
 drop function dbmail_mesh.touched_by(jsonb);
 drop function dbmail_mesh.view_states(bigint[]);
 
-delete from dbmail_mesh.migration where version = 11;
+delete from dbmail_mesh.migration where version = 12;

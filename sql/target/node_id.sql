@@ -1,0 +1,1 @@
+select node_id from dbmail_mesh.local_node
