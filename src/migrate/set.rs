@@ -54,6 +54,8 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0006_content",
     "0007_views",
     "0008_registers",
+    "0009_accounts",
+    "0010_entries",
 ];
 
 impl MigrationSet {

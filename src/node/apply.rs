@@ -13,7 +13,7 @@ use super::plan::{PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
-use super::{Endpoint, ask, mailboxes as boxes, parents};
+use super::{Endpoint, ask, entries, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
 use crate::domain::rule;
 use crate::error::{Error, Result};
@@ -83,12 +83,15 @@ impl Route<'_> {
         batch: Batch<'_>,
     ) -> Result<Applied> {
         let states = read.messages(&batch.keys.messages).await?;
-        let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
+        let small = read.entries(&batch.keys.entries).await?;
+        let (source, lock_ms) = (self.source.id, self.bounds.lock_ms);
+        let mailboxes = parents::join(read, source, target, batch.keys, (&states, &small), lock_ms).await?;
+        let homeless = entries::join(target, source, &small, lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let placed = self.placed(&transaction, &states, &mailboxes).await?;
         let (places, shared) = self.content(read, &transaction, beside, &placed).await?;
-        let applied = self.join(&transaction, batch, &states, &mailboxes, &places, &shared).await?;
+        let applied = self.join(&transaction, batch, &states, &mailboxes, (&places, &shared), homeless).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
@@ -166,8 +169,8 @@ impl Route<'_> {
         batch: Batch<'_>,
         states: &[MessageState],
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
-        places: &Places,
-        shared: &[i64],
+        (places, shared): (&Places, &[i64]),
+        homeless: Vec<Aside>,
     ) -> Result<Applied> {
         let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
         let lines: BTreeSet<MailboxId> = states.iter().map(|state| state.incoming.mailbox).collect();
@@ -196,7 +199,7 @@ impl Route<'_> {
             plan.join(state, action, places.get(&state.content).copied())?;
         }
         absent.extend(batch.keys.mailboxes.iter().map(|&id| MailboxId(id)).filter(|id| mailboxes.contains_key(id)));
-        let aside = self.aside(transaction, &absent, &waiting, batch, mailboxes).await?;
+        let aside = self.aside(transaction, &absent, (&waiting, homeless), batch, mailboxes).await?;
         if self.bounds.insists {
             plan.insist();
         }
@@ -219,7 +222,7 @@ impl Route<'_> {
         &self,
         transaction: &Transaction<'_>,
         absent: &BTreeSet<MailboxId>,
-        waiting: &[(BirthUid, MailboxId)],
+        (waiting, homeless): (&[(BirthUid, MailboxId)], Vec<Aside>),
         Batch { keys, again, .. }: Batch<'_>,
         mailboxes: &BTreeMap<MailboxId, MailboxState>,
     ) -> Result<usize> {
@@ -237,6 +240,7 @@ impl Route<'_> {
         rows.extend(
             keys.mailboxes.iter().filter_map(|&id| Some(Aside { kind: 'b', key: id, reason: reason(&MailboxId(id))? })),
         );
+        rows.extend(homeless);
         store::set_aside(transaction, self.source.id, &rows).await?;
         let stay: BTreeSet<(char, i64)> = rows.iter().map(|row| (row.kind, row.key)).collect();
         let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use deadpool_postgres::Client;
 
 use super::scan::{Keys, SourceRead};
-use super::state::{MailboxState, MessageState};
-use super::{accounts, ask, mailboxes};
-use crate::domain::ids::MailboxId;
+use super::state::{EntryState, MailboxState, MessageState};
+use super::{accounts, ask, entries as small, mailboxes};
+use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
 /// Marks a transaction as the worker's own and bounds its lock waits.
@@ -21,25 +21,28 @@ const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 /// `Unreachable`, `Transient`: nothing was written; `Data` when the target refuses a row.
 pub async fn join(
     read: &SourceRead<'_>,
+    source: NodeId,
     target: &mut Client,
     keys: &Keys,
-    states: &[MessageState],
+    (states, entries): (&[MessageState], &[EntryState]),
     lock_ms: i32,
 ) -> Result<BTreeMap<MailboxId, MailboxState>> {
     let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.incoming.mailbox);
-    let referred: BTreeSet<MailboxId> = referred.collect();
+    let referred: BTreeSet<MailboxId> = referred.chain(entries.iter().filter_map(|entry| entry.mailbox)).collect();
     let mut wanted = mailboxes::missing(target, &referred.into_iter().collect::<Vec<_>>()).await?;
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
     wanted.sort_unstable();
     wanted.dedup();
     let found = read.mailboxes(&wanted).await?;
-    let owners = found.iter().map(|mailbox| mailbox.owner_id).chain(keys.users.iter().copied()).collect();
+    let mut owners: BTreeSet<i64> = found.iter().map(|mailbox| mailbox.owner_id).collect();
+    owners.extend(&keys.users);
+    owners.extend(small::missing_accounts(target, entries).await?);
     let users = read.users(&owners).await?;
     if !users.is_empty() || !found.is_empty() {
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
         ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
-        accounts::join(&transaction, &users).await?;
+        accounts::join(&transaction, source, &users, lock_ms).await?;
         mailboxes::join(&transaction, &found).await?;
         transaction.commit().await?;
     }

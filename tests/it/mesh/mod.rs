@@ -1,14 +1,17 @@
 //! A mesh for tests: real databases, installed, and a worker inside the test's process.
 
+mod accounts;
 mod admission;
 mod backlog;
 mod child;
 mod content;
 mod distance;
 mod doorbell;
+mod entries;
 mod hazards;
 mod install;
 mod order;
+mod same;
 mod scenario;
 mod torn;
 mod traffic;
