@@ -11,6 +11,8 @@ drop trigger _900_dbmail_mesh_entry on public.dbmail_acl;
 drop trigger _900_dbmail_mesh_entry on public.dbmail_subscription;
 drop trigger _900_dbmail_mesh_entry on public.dbmail_usermap;
 drop trigger _900_dbmail_mesh_entry on public.dbmail_aliases;
+drop function dbmail_mesh.forget_mailbox(bigint);
+drop function dbmail_mesh.forget_account(text);
 drop function dbmail_mesh.merge_entries(bigint, bigint);
 drop function dbmail_mesh.write_active(jsonb);
 drop function dbmail_mesh.write_scripts(jsonb);

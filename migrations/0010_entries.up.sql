@@ -28,6 +28,7 @@ comment on column dbmail_mesh.entry.present is 'Whether the row is there; false:
 comment on column dbmail_mesh.entry.value is 'The rest of the row; of a deleted one as it was last.';
 comment on column dbmail_mesh.entry.dropped_in is 'The transaction of this node that deleted it last: when the same one puts it back, nothing has changed.';
 comment on column dbmail_mesh.entry.stamp_before is 'The stamp that it had before that.';
+create index entry_by_account on dbmail_mesh.entry ((key ->> 'account'));
 create index entry_by_mailbox on dbmail_mesh.entry (((key ->> 'mailbox')::bigint)) where kind in ('subscription', 'acl');
 
 create function dbmail_mesh.standing_mailbox(mailbox bigint) returns bigint
@@ -126,6 +127,7 @@ declare
   new_key jsonb;
   new_value jsonb;
   stays boolean := false;
+  cascades boolean := false;
 begin
   if was is not null then
     select e.key into old_key from dbmail_mesh.entry_of(what, was) e;
@@ -136,9 +138,9 @@ begin
   if old_key is not null and old_key is distinct from new_key then
     -- What goes with its user or its mailbox needs no tombstone, for theirs says it. And an equal row may be left.
     if tg_op = 'DELETE' and old_key ? 'account' and dbmail_mesh.user_of(old_key ->> 'account') is null then
-      stays := true;
+      cascades := true;
     elsif tg_op = 'DELETE' and old_key ? 'mailbox' then
-      stays := not exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = (old_key ->> 'mailbox')::bigint);
+      cascades := not exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = (old_key ->> 'mailbox')::bigint);
     elsif what = 'alias' then
       stays := exists (select from public.dbmail_aliases a where a.alias = was ->> 'alias'
                          and (select e.key from dbmail_mesh.entry_of('alias', to_jsonb(a)) e) = old_key);
@@ -146,7 +148,9 @@ begin
       stays := exists (select from public.dbmail_filters f where f.user_id = (was ->> 'user_id')::bigint
                          and (select e.key from dbmail_mesh.entry_of('filter', to_jsonb(f)) e) = old_key);
     end if;
-    if not stays then
+    if cascades then
+      delete from dbmail_mesh.entry e where e.kind = what and e.key = old_key;
+    elsif not stays then
       perform dbmail_mesh.set_entry(what, old_key, false, null);
     end if;
   end if;
@@ -179,7 +183,11 @@ begin
   if tg_op <> 'DELETE' and new.active = 1 and new.name <> '@!temp-script!@' then
     now_active := new.name;
   end if;
-  if was is not distinct from now_active or dbmail_mesh.user_of(which ->> 'account') is null then
+  if dbmail_mesh.user_of(which ->> 'account') is null then
+    delete from dbmail_mesh.entry e where e.kind = 'active' and e.key = which;
+    return null;
+  end if;
+  if was is not distinct from now_active then
     return null;
   end if;
   if now_active is null then
@@ -556,9 +564,30 @@ begin
   if changes is not null then
     perform dbmail_mesh.write_entries(jsonb_build_object('rows', changes));
   end if;
+  -- What still comes under the old key counts for the winner too: see view_entries().
+  delete from dbmail_mesh.entry e where e.kind in ('subscription', 'acl') and (e.key ->> 'mailbox')::bigint = loser;
 end
 $$;
 comment on function dbmail_mesh.merge_entries is 'Subscriptions and ACLs of a mailbox that is merged into another count for that one. Called in the transaction of the merge, under dbmail_mesh.applying, while both are here.';
+
+create function dbmail_mesh.forget_account(name text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An alias has no foreign key: it would be left, and name nobody.
+  delete from public.dbmail_aliases a
+  using dbmail_mesh.account c where c.account = name and ltrim(a.deliver_to, '0') = c.user_idnr::text;
+  delete from dbmail_mesh.entry e where e.key ->> 'account' = name;
+end
+$$;
+comment on function dbmail_mesh.forget_account is 'Aliases and entries of an account that is dead: nobody''s. Called under dbmail_mesh.applying where its user is deleted because a peer said so.';
+
+create function dbmail_mesh.forget_mailbox(mailbox bigint) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  delete from dbmail_mesh.entry e where e.kind in ('subscription', 'acl') and (e.key ->> 'mailbox')::bigint = mailbox
+$$;
+comment on function dbmail_mesh.forget_mailbox is 'Entries of a mailbox that is dead: nobody''s. Called under dbmail_mesh.applying where it is deleted because a peer said so.';
 
 revoke execute on all functions in schema dbmail_mesh from public;
 

@@ -37,7 +37,7 @@ impl fmt::Display for AccountId {
 }
 
 /// The registers of an account, values as text: userid; credentials; `maxmail_size`; `maxsieve_size`; `client_idnr`; `saction`; `active`.
-pub type Fields = [Register<String>; 7];
+pub type Fields = Box<[Register<String>; 7]>;
 
 /// Which of them is the userid.
 pub const USERID: usize = 0;
@@ -123,7 +123,7 @@ impl Joining {
             return;
         }
         let mut changed = false;
-        for (mine, other) in self.fields.iter_mut().zip(fields) {
+        for (mine, other) in self.fields.iter_mut().zip(fields.iter()) {
             changed |= mine.join(other.clone());
         }
         if changed {

@@ -16,7 +16,7 @@ impl Stamp {
 
     /// The node that wrote it; `None`: never written.
     pub fn node(self) -> Option<NodeId> {
-        (self.0 > 0).then(|| NodeId((self.0 & ((1 << NODE_BITS) - 1)) as i16))
+        (self.0 > 0).then_some(NodeId((self.0 & ((1 << NODE_BITS) - 1)) as i16))
     }
 
     /// The earliest stamp of `node` that is later than this one, whatever the clock says: a write that gives way to any other that was

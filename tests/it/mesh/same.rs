@@ -24,7 +24,7 @@ const ROWS: &str = "select coalesce(string_agg(line, e'\\n' order by line), '') 
           union all select 'filter', to_jsonb(t) from dbmail_filters t
           union all select 'reply', to_jsonb(t) from dbmail_auto_replies t
           union all select 'notification', to_jsonb(t) from dbmail_auto_notifications t) x,
-         dbmail_mesh.entry_of(x.kind, x.r) e
+         dbmail_mesh.entry_of(x.kind, x.r) e where e.key is not null
     union all
     select concat_ws(' ', 'active', jsonb_build_object('account', dbmail_mesh.account_of(s.owner_idnr)), jsonb_build_object('name', s.name))
     from dbmail_sievescripts s where active = 1) x";
@@ -49,9 +49,14 @@ impl Mesh {
     pub async fn bring(&self, into: i16) {
         let worker = self.work_for(&[into]);
         for source in self.nodes.iter().map(|node| node.id.0).filter(|&source| source != into) {
-            let marker: String = self.text(source, "select 'marker' || gen_random_uuid()").await;
-            self.run(source, &format!("insert into dbmail_usermap values ('{marker}', '', '', '')")).await;
-            self.await_count(into, &format!("select count(*) from dbmail_usermap where login = '{marker}'"), 1).await;
+            let insert = "insert into dbmail_usermap values ('marker' || gen_random_uuid(), '', '', '')
+                          returning pg_current_xact_id()::text";
+            let last: String = self.text(source, insert).await;
+            let applied = format!(
+                "select count(*) from dbmail_mesh.cursor where source_id = {source} and copy_stage is null
+                 and pg_visible_in_snapshot('{last}'::xid8, from_snapshot)"
+            );
+            self.await_count(into, &applied, 1).await;
         }
         worker.stop().await;
     }
@@ -59,7 +64,8 @@ impl Mesh {
     /// Brings the nodes to one state, first the links into the first of `order`, and so on. All accounts and entries must be the same
     /// then, and dbmail's tables must say what the entries say. Returns the accounts.
     pub async fn settle(&self, order: &[i16]) -> String {
-        for _ in 0..3 {
+        // A decision of the last node of a round reaches the first in the next.
+        for _ in 0..order.len() {
             for &into in order {
                 self.bring(into).await;
             }
