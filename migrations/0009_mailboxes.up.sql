@@ -154,19 +154,20 @@ comment on column dbmail_mesh.mailbox_conflict.decided_by is 'Node that decided 
 comment on column dbmail_mesh.mailbox_conflict.seen_at is 'When this node decided so, or learned of it.';
 
 create view dbmail_mesh.mailbox_conflicts as
-select c.seen_at, c.what, coalesce(u.userid, c.owner) as owner, c.name, c.mailbox_idnr, c.new_name, c.other_idnr,
+select c.seen_at, c.what, coalesce(u.userid, c.owner) as owner, coalesce(c.name, o.name) as name, c.mailbox_idnr, c.new_name, c.other_idnr,
        o.name as other_is_now, c.decided_by, case when c.decided_by = n.node_id then n.node_name else p.node_name end as decided_on
 from dbmail_mesh.mailbox_conflict c
 cross join dbmail_mesh.local_node n
 left join dbmail_mesh.peer p on p.node_id = c.decided_by
+left join dbmail_mesh.line l on l.mailbox_idnr = c.mailbox_idnr
 left join dbmail_mesh.account a on a.account = c.owner
-left join public.dbmail_users u on u.user_idnr = a.user_idnr
+left join public.dbmail_users u on u.user_idnr = coalesce(a.user_idnr, l.owner_idnr)
 left join public.dbmail_mailboxes o on o.mailbox_idnr = dbmail_mesh.mailbox_of(c.other_idnr);
 comment on view dbmail_mesh.mailbox_conflicts is 'Mailboxes of one name that two nodes made or renamed without knowing of one another, and what was done about it.';
 comment on column dbmail_mesh.mailbox_conflicts.seen_at is 'When this node decided so, or learned of it.';
 comment on column dbmail_mesh.mailbox_conflicts.what is 'merged: its messages go into the other; displaced: it got another name.';
-comment on column dbmail_mesh.mailbox_conflicts.owner is 'userid of its owner, or the account when he is gone; null when the mailbox never was here.';
-comment on column dbmail_mesh.mailbox_conflicts.name is 'The name that both had; null when the mailbox never was here.';
+comment on column dbmail_mesh.mailbox_conflicts.owner is 'userid of its owner, or the account when he is gone.';
+comment on column dbmail_mesh.mailbox_conflicts.name is 'The name that both had.';
 comment on column dbmail_mesh.mailbox_conflicts.mailbox_idnr is 'The mailbox that gave way.';
 comment on column dbmail_mesh.mailbox_conflicts.new_name is 'The name that it got.';
 comment on column dbmail_mesh.mailbox_conflicts.other_idnr is 'The mailbox that it gave way to.';
@@ -249,8 +250,6 @@ comment on function dbmail_mesh.write_mailbox_rows is 'Part of write_mailboxes: 
 create function dbmail_mesh.write_mailbox_fates(fates jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  merged record;
 begin
   insert into dbmail_mesh.line (mailbox_idnr, owner_idnr)
   select e.id, dbmail_mesh.user_of(e.owner) from jsonb_to_recordset(fates) as e(id bigint, owner text) order by e.id
@@ -261,13 +260,10 @@ begin
   left join public.dbmail_mailboxes m on m.mailbox_idnr = e.id
   order by e.id
   on conflict (mailbox_idnr) do update set merged_into = greatest(f.merged_into, excluded.merged_into);
-  -- What else refers to a mailbox by its id (subscriptions, say) goes to the winner, where that is known how.
-  if to_regprocedure('dbmail_mesh.merge_entries(bigint, bigint)') is not null then
-    for merged in select e.id, e.merged_into from jsonb_to_recordset(fates) as e(id bigint, merged_into bigint)
-                  where e.merged_into is not null order by e.id loop
-      execute 'select dbmail_mesh.merge_entries($1, $2)' using merged.id, merged.merged_into;
-    end loop;
-  end if;
+  -- What else refers to a mailbox by its id (subscriptions, say) goes to the winner.
+  perform dbmail_mesh.merge_entries(e.id, e.merged_into)
+  from jsonb_to_recordset(fates) as e(id bigint, merged_into bigint)
+  where e.merged_into is not null;
 end
 $$;
 comment on function dbmail_mesh.write_mailbox_fates is 'Part of write_mailboxes: mailboxes that end. Their rows, if they are here, go later, when their messages have been taken out.';

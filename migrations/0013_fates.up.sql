@@ -76,6 +76,7 @@ begin
   if found then
     return 'emptying';
   end if;
+  perform dbmail_mesh.forget_mailbox(mailbox);
   delete from public.dbmail_mailboxes m where m.mailbox_idnr = mailbox;
   -- A row that had gone before its fate was written.
   update dbmail_mesh.mailbox_fate f set gone_in = pg_current_xact_id() where f.mailbox_idnr = mailbox and f.gone_in is null;
@@ -98,6 +99,7 @@ begin
   if exists (select from public.dbmail_mailboxes m where m.owner_idnr = dead.user_idnr) then
     return 'occupied';
   end if;
+  perform dbmail_mesh.forget_account(dead.account);
   delete from public.dbmail_users u where u.user_idnr = dead.user_idnr;
   update dbmail_mesh.account a set gone_in = pg_current_xact_id() where a.id = which and a.gone_in is null;
   insert into dbmail_mesh.outbox (kind, key, origin)

@@ -1,8 +1,6 @@
--- The replicated columns of users. last_login, curmail_size and cursieve_size are each node's own.
+-- The replicated state of accounts. A user who is dead but still here is shipped as alive: his mail has not been put aside.
 -- $1 account.id.
-select a.id, a.account, a.born_as, a.generation, u.userid, u.passwd, u.client_idnr, u.maxmail_size, u.maxsieve_size,
-       u.encryption_type, u.spasswd, u.saction, u.active
-from dbmail_mesh.account a
-join public.dbmail_users u on u.user_idnr = a.user_idnr
-where a.id = any ($1::bigint[])
-order by a.id
+select s.id, s.born_as, s.generation, s.state = 'd' as dead, s.gone_in, s.stamps, s.vals
+from dbmail_mesh.account_state s
+where s.id = any ($1::bigint[]) and (s.state <> 'd' or s.gone_in is not null)
+order by s.id

@@ -14,7 +14,18 @@ from (values ('dbmail_messages', '_100_dbmail_mesh_number'),
              ('dbmail_mailboxes', '_900_dbmail_mesh_new'),
              ('dbmail_mailboxes', '_900_dbmail_mesh_changed'),
              ('dbmail_mailboxes', '_900_dbmail_mesh_deleted'),
-             ('dbmail_users', '_900_dbmail_mesh_new')) e(relation, name)
+             ('dbmail_users', '_900_dbmail_mesh_new'),
+             ('dbmail_users', '_900_dbmail_mesh_changed'),
+             ('dbmail_users', '_900_dbmail_mesh_deleted'),
+             ('dbmail_aliases', '_900_dbmail_mesh_entry'),
+             ('dbmail_usermap', '_900_dbmail_mesh_entry'),
+             ('dbmail_subscription', '_900_dbmail_mesh_entry'),
+             ('dbmail_acl', '_900_dbmail_mesh_entry'),
+             ('dbmail_sievescripts', '_900_dbmail_mesh_entry'),
+             ('dbmail_sievescripts', '_910_dbmail_mesh_active'),
+             ('dbmail_filters', '_900_dbmail_mesh_entry'),
+             ('dbmail_auto_replies', '_900_dbmail_mesh_entry'),
+             ('dbmail_auto_notifications', '_900_dbmail_mesh_entry')) e(relation, name)
 left join pg_trigger t on t.tgrelid = to_regclass('public.' || e.relation) and t.tgname = e.name and not t.tgisinternal
 where t.oid is null or t.tgenabled not in ('O', 'A')
 order by e.relation, e.name

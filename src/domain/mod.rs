@@ -11,8 +11,11 @@
 //! one node's class and committed before anybody writes it ([`settlement::plan`]). Hence no number is ever given to two messages,
 //! however a settlement breaks off, and a number once settled is never late again on a node that took part.
 
+pub mod account;
+pub mod entry;
 pub mod ids;
 pub mod mailboxes;
+pub mod marks;
 pub mod register;
 pub mod rule;
 pub mod settlement;

@@ -1,99 +1,25 @@
-//! Registers: whoever wrote last wins, on every node.
-
-use std::collections::BTreeMap;
+//! Registers: what can change on two nodes at once, and how both come to hold the same.
 
 use super::stamp::Stamp;
 
-/// A value with the stamp of its last write.
+/// A value with the stamp of its last write. The later write wins; of two values that were never written since they were adopted, or
+/// bear the same stamp for whatever reason, the greater does. So joining is taking the greater of two registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Register<V> {
-    /// When it was written. First, so that registers compare as they join: by stamp, then by value.
+pub struct Register<T> {
+    /// When and where it was written.
     pub stamp: Stamp,
     /// What was written.
-    pub value: V,
+    pub value: T,
 }
 
-impl<V: Ord> Register<V> {
-    /// The later of two writes. Stamps are equal only where nobody has written since two copies were united: then the greater value
-    /// wins, on both.
-    pub fn join(self, other: Self) -> Self {
-        self.max(other)
-    }
-
-    /// Takes over what the other has, if that is the later write.
-    pub fn take_over(&mut self, other: &Self)
-    where
-        V: Clone,
-    {
-        if other > self {
-            self.clone_from(other);
+impl<T: Ord> Register<T> {
+    /// Takes over `other` if that goes before this; returns whether it did.
+    pub fn join(&mut self, other: Self) -> bool {
+        let later = other > *self;
+        if later {
+            *self = other;
         }
-    }
-}
-
-/// \Seen, \Answered, \Deleted, \Flagged, \Draft, in this order: those of RFC 3501, 2.3.2, that are the same for all sessions.
-pub const FLAGS: [&str; 5] = ["seen", "answered", "deleted", "flagged", "draft"];
-
-/// A message's flags and keywords, each a register of its own. A keyword that is not named was never there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// In the order of [`FLAGS`].
-    pub flags: [Register<bool>; FLAGS.len()],
-    /// Whether each keyword is set.
-    pub keywords: BTreeMap<String, Register<bool>>,
-}
-
-impl Marks {
-    /// Those registers of `other` that win over these: the flags (if any), and the keywords. Empty: there is nothing new in it.
-    pub fn news_in(&self, other: &Self) -> News {
-        let never = Register::default();
-        News {
-            flags: self.flags.iter().zip(&other.flags).any(|(ours, theirs)| theirs > ours),
-            keywords: other
-                .keywords
-                .iter()
-                .filter(|(keyword, theirs)| *theirs > self.keywords.get(*keyword).unwrap_or(&never))
-                .map(|(keyword, theirs)| (keyword.clone(), theirs.clone()))
-                .collect(),
-        }
-    }
-
-    /// Each register the later of the two.
-    pub fn join(mut self, other: Self) -> Self {
-        for (ours, theirs) in self.flags.iter_mut().zip(other.flags) {
-            *ours = std::mem::take(ours).join(theirs);
-        }
-        for (keyword, theirs) in other.keywords {
-            let ours = self.keywords.remove(&keyword).unwrap_or_default();
-            self.keywords.insert(keyword, ours.join(theirs));
-        }
-        self
-    }
-
-    /// The keywords that are set.
-    pub fn set_keywords(&self) -> impl Iterator<Item = &str> {
-        self.keywords.iter().filter(|(_, register)| register.value).map(|(keyword, _)| keyword.as_str())
-    }
-
-    /// Whether anything was ever written.
-    pub fn is_untouched(&self) -> bool {
-        self.flags.iter().chain(self.keywords.values()).all(|register| register.stamp == Stamp::NEVER)
-    }
-}
-
-/// What is new in somebody else's marks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// Whether a flag is.
-    pub flags: bool,
-    /// The keywords that are.
-    pub keywords: BTreeMap<String, Register<bool>>,
-}
-
-impl News {
-    /// Whether there is nothing new.
-    pub fn is_empty(&self) -> bool {
-        !self.flags && self.keywords.is_empty()
+        later
     }
 }
 
@@ -101,39 +27,18 @@ impl News {
 mod tests {
     use super::*;
 
-    fn at(stamp: i64, value: bool) -> Register<bool> {
-        Register { stamp: Stamp(stamp), value }
-    }
-
-    fn marks(seen: Register<bool>, flagged: Register<bool>, keywords: &[(&str, Register<bool>)]) -> Marks {
-        let mut marks = Marks::default();
-        marks.flags[0] = seen;
-        marks.flags[3] = flagged;
-        marks.keywords = keywords.iter().map(|(keyword, register)| ((*keyword).into(), register.clone())).collect();
-        marks
-    }
-
     #[test]
-    fn each_register_joins_by_itself() {
-        let a = marks(at(10, true), at(0, false), &[("work", at(30, false)), ("old", at(0, true))]);
-        let b = marks(at(0, false), at(20, true), &[("work", at(25, true)), ("new", at(5, true))]);
-        let both = a.clone().join(b.clone());
-        assert_eq!(both, b.clone().join(a.clone()));
-        assert_eq!(both.clone().join(a.clone()), both);
-        assert_eq!((both.flags[0].value, both.flags[3].value), (true, true));
-        assert_eq!(both.set_keywords().collect::<Vec<_>>(), ["new", "old"]);
-        let news = a.news_in(&b);
-        assert!(news.flags);
-        assert_eq!(news.keywords.keys().collect::<Vec<_>>(), ["new"]);
-        assert!(both.news_in(&a).is_empty() && both.news_in(&b).is_empty());
-    }
-
-    #[test]
-    fn a_flag_set_and_cleared_at_once_ends_as_the_later_said() {
-        for (first, second, expected) in [(at(5, true), at(6, false), false), (at(6, true), at(5, false), true)] {
-            assert_eq!(first.clone().join(second.clone()).value, expected);
-            assert_eq!(second.join(first).value, expected);
+    fn the_later_write_wins_and_of_adopted_values_the_greater() {
+        let register = |stamp, value| Register { stamp: Stamp(stamp), value };
+        for (held, incoming, expected) in [
+            (register(5, "b"), register(6, "a"), register(6, "a")),
+            (register(6, "a"), register(5, "b"), register(6, "a")),
+            (register(0, "a"), register(0, "b"), register(0, "b")),
+            (register(0, "b"), register(0, "a"), register(0, "b")),
+        ] {
+            let mut joined = held.clone();
+            assert_eq!(joined.join(incoming), joined != held);
+            assert_eq!(joined, expected);
         }
-        assert!(at(0, false).join(at(0, true)).value, "copies that differ end with the flag set");
     }
 }

@@ -59,6 +59,8 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0011_moves",
     "0012_join",
     "0013_fates",
+    "0014_accounts",
+    "0015_entries",
 ];
 
 impl MigrationSet {

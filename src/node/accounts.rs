@@ -1,39 +1,111 @@
 //! The target's side of accounts: users by what the mesh knows them by.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use deadpool_postgres::GenericClient;
+use serde_json::{Value, json};
+use tokio_postgres::Row;
 
 use super::ask;
-use super::state::UserState;
-use crate::error::Result;
+use super::state::{UserState, account_of, fields_of};
+use crate::domain::account::{self, AccountId, Held, USERID, Write};
+use crate::domain::ids::NodeId;
+use crate::error::{Error, Kind, Result};
 
-/// Creates users that are not here. Idempotent.
+/// Joins accounts that came from `source`. Idempotent. When there is nothing to write, no lock is taken.
 ///
 /// # Errors
-/// `Unreachable`, `Transient`, `Data`.
-pub async fn join(target: &impl GenericClient, users: &[UserState]) -> Result<()> {
+/// `Transient` when a lock cannot be had within `lock_ms`, or a session of dbmail takes a name at this moment; `Unreachable`, `Data`.
+pub async fn join(target: &impl GenericClient, source: NodeId, users: &[UserState], lock_ms: i32) -> Result<()> {
     if users.is_empty() {
         return Ok(());
     }
-    let texts = |pick: fn(&UserState) -> &str| -> Vec<&str> { users.iter().map(pick).collect() };
-    let numbers = |pick: fn(&UserState) -> i64| -> Vec<i64> { users.iter().map(pick).collect() };
-    let smalls = |pick: fn(&UserState) -> i16| -> Vec<i16> { users.iter().map(pick).collect() };
-    ask::run(
-        target,
-        include_str!("../../sql/target/create_users.sql"),
-        &[
-            &texts(|user| &user.born_as),
-            &users.iter().map(|user| user.generation).collect::<Vec<i32>>(),
-            &texts(|user| &user.userid),
-            &texts(|user| &user.passwd),
-            &numbers(|user| user.client_idnr),
-            &numbers(|user| user.maxmail_size),
-            &numbers(|user| user.maxsieve_size),
-            &texts(|user| &user.encryption_type),
-            &texts(|user| &user.spasswd),
-            &smalls(|user| user.saction),
-            &smalls(|user| user.active),
-        ],
-    )
-    .await?;
+    let here = NodeId(ask::row(target, include_str!("../../sql/target/node_id.sql"), &[]).await?.get(0));
+    let incoming: Vec<_> = users.iter().map(|user| (user.account.clone(), user.incoming.clone())).collect();
+    let mut around = Around::of(users);
+    if around.decide(target, &incoming, here, false).await?.is_empty() {
+        return Ok(());
+    }
+    ask::row(target, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+    let writes = around.decide(target, &incoming, here, true).await?;
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let gone_in =
+        |id: &AccountId| users.iter().find(|user| user.account == *id).and_then(|user| user.gone_in.as_deref());
+    let rows: Vec<Value> = writes.iter().map(|(id, write)| row_of(id, write, gone_in(id))).collect();
+    let plan = json!({"origin": source.0, "rows": rows});
+    ask::row(target, include_str!("../../sql/target/write_accounts.sql"), &[&plan]).await?;
     Ok(())
+}
+
+/// A row of the plan that `dbmail_mesh.write_accounts` takes.
+fn row_of(id: &AccountId, write: &Write, gone_in: Option<&str>) -> Value {
+    let values = write.fields.as_ref().map(|fields| fields.each_ref().map(|field| field.value.as_str()));
+    let stamps = write.fields.as_ref().map(|fields| fields.each_ref().map(|field| field.stamp.0));
+    json!({
+        "born_as": id.born_as, "generation": id.generation, "is_new": write.is_new, "dies": write.dies, "own": write.displaced,
+        "gone_in": gone_in, "vals": values, "stamps": stamps,
+    })
+}
+
+/// Whom a batch is about: the accounts that come, and whoever holds a name that may be needed.
+struct Around {
+    births: Vec<String>,
+    generations: Vec<i32>,
+    userids: BTreeSet<String>,
+}
+
+impl Around {
+    fn of(users: &[UserState]) -> Self {
+        let userids = users.iter().filter_map(|user| match &user.incoming {
+            account::Incoming::Alive(fields) => Some(fields[USERID].value.clone()),
+            account::Incoming::Dead => None,
+        });
+        Self {
+            births: users.iter().map(|user| user.account.born_as.clone()).collect(),
+            generations: users.iter().map(|user| user.account.generation).collect(),
+            userids: userids.collect(),
+        }
+    }
+
+    /// Looks, under locks or without, and decides; again as long as the decision needs names whose holders it has not looked at.
+    async fn decide(
+        &mut self,
+        target: &impl GenericClient,
+        incoming: &[(AccountId, account::Incoming)],
+        here: NodeId,
+        locked: bool,
+    ) -> Result<BTreeMap<AccountId, Write>> {
+        loop {
+            let held = self.look(target, locked).await?;
+            let writes = account::join(&held, incoming, here);
+            let fields = writes.values().filter_map(|write| write.fields.as_ref());
+            let needed: BTreeSet<String> = fields.map(|fields| fields[USERID].value.clone()).collect();
+            if needed.is_subset(&self.userids) {
+                return Ok(writes);
+            }
+            self.userids.extend(needed);
+        }
+    }
+
+    async fn look(&self, target: &impl GenericClient, locked: bool) -> Result<BTreeMap<AccountId, Held>> {
+        let userids: Vec<&str> = self.userids.iter().map(String::as_str).collect();
+        if locked {
+            let lock = include_str!("../../sql/target/lock_accounts.sql");
+            ask::row(target, lock, &[&self.births, &self.generations, &userids]).await?;
+        }
+        let view = include_str!("../../sql/target/view_accounts.sql");
+        let rows = ask::rows(target, view, &[&self.births, &self.generations, &userids]).await?;
+        rows.iter().map(|row| Ok((account_of(row), held_of(row)?))).collect()
+    }
+}
+
+fn held_of(row: &Row) -> Result<Held> {
+    match row.get::<_, i8>("state") as u8 {
+        b'a' => Ok(Held::Alive(fields_of(row)?)),
+        b'p' => Ok(Held::Dying(fields_of(row)?)),
+        b'd' => Ok(Held::Dead),
+        other => Err(Error::new(Kind::Internal, format!("account {} has an unknown state {other}", account_of(row)))),
+    }
 }

@@ -14,7 +14,7 @@ use super::plan::{Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
-use super::{Endpoint, ask, mailboxes as boxes, parents};
+use super::{Endpoint, ask, entries, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
 use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
@@ -84,12 +84,15 @@ impl Route<'_> {
         batch: Batch<'_>,
     ) -> Result<Applied> {
         let states = read.messages(&batch.keys.messages).await?;
-        let mailboxes = parents::join(read, self.source.id, target, batch.keys, &states, self.bounds.lock_ms).await?;
+        let small = read.entries(&batch.keys.entries).await?;
+        let (source, lock_ms) = (self.source.id, self.bounds.lock_ms);
+        let mailboxes = parents::join(read, source, target, batch.keys, (&states, &small), lock_ms).await?;
+        let homeless = entries::join(target, source, &small, lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let look = Look::at(&transaction, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
-        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places };
+        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places, homeless };
         let applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
@@ -160,7 +163,7 @@ impl Route<'_> {
         let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
         content::keep(transaction, shared).await?;
         let (mut plan, waiting) = self.decide(arrival, &view)?;
-        let aside = self.aside(transaction, &waiting, batch, arrival.mailboxes).await?;
+        let aside = self.aside(transaction, &waiting, batch, arrival).await?;
         if self.bounds.insists {
             plan.insist();
         }
@@ -221,8 +224,9 @@ impl Route<'_> {
         transaction: &Transaction<'_>,
         waiting: &[(BirthUid, MailboxId)],
         Batch { keys, again, .. }: Batch<'_>,
-        mailboxes: &BTreeMap<MailboxId, MailboxState>,
+        arrival: &Arrival<'_>,
     ) -> Result<usize> {
+        let mailboxes = arrival.mailboxes;
         let absent: BTreeSet<MailboxId> = waiting
             .iter()
             .map(|(_, mailbox)| *mailbox)
@@ -243,6 +247,7 @@ impl Route<'_> {
         let open =
             keys.mailboxes.iter().filter(|&&id| !reasons.get(&MailboxId(id)).is_some_and(|absent| absent.has_ended));
         rows.extend(open.filter_map(|&id| Some(Aside { kind: 'b', key: id, reason: reason(&MailboxId(id))? })));
+        rows.extend(arrival.homeless.iter().cloned());
         store::set_aside(transaction, self.source.id, &rows).await?;
         let stay: BTreeSet<(char, i64)> = rows.iter().map(|row| (row.kind, row.key)).collect();
         let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();
@@ -315,4 +320,6 @@ struct Arrival<'a> {
     mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
     look: &'a Look,
     places: &'a Places,
+    /// Entries that could not be joined.
+    homeless: Vec<Aside>,
 }

@@ -14,6 +14,8 @@ pub enum CopyStage {
     Users,
     /// Mailboxes.
     Mailboxes,
+    /// Entries.
+    Entries,
     /// Messages that are alive.
     Messages,
     /// Messages that are dead.
@@ -26,20 +28,24 @@ impl CopyStage {
         (match self {
             Self::Users => b'u',
             Self::Mailboxes => b'b',
+            Self::Entries => b'e',
             Self::Messages => b'm',
             Self::Tombstones => b't',
         }) as i8
     }
 
     fn from_code(code: i8) -> Option<Self> {
-        [Self::Users, Self::Mailboxes, Self::Messages, Self::Tombstones].into_iter().find(|stage| stage.code() == code)
+        [Self::Users, Self::Mailboxes, Self::Entries, Self::Messages, Self::Tombstones]
+            .into_iter()
+            .find(|stage| stage.code() == code)
     }
 
     /// The stage after this one; `None`: the copy is done.
     pub fn next(self) -> Option<Self> {
         match self {
             Self::Users => Some(Self::Mailboxes),
-            Self::Mailboxes => Some(Self::Messages),
+            Self::Mailboxes => Some(Self::Entries),
+            Self::Entries => Some(Self::Messages),
             Self::Messages => Some(Self::Tombstones),
             Self::Tombstones => None,
         }

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod connect;
 pub mod content;
 pub mod cursor;
+pub mod entries;
 pub mod fates;
 pub mod listen;
 pub mod mailbox_plan;

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Client;
 
-use super::mailboxes::Gathered;
 use super::scan::{Keys, SourceRead};
-use super::state::{MailboxState, MessageState};
-use super::{accounts, ask, mailboxes};
+use super::state::{EntryState, MailboxState, MessageState};
+use super::{accounts, ask, entries as small, mailboxes};
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
@@ -25,18 +24,21 @@ pub async fn join(
     source: NodeId,
     target: &mut Client,
     keys: &Keys,
-    states: &[MessageState],
+    (states, entries): (&[MessageState], &[EntryState]),
     lock_ms: i32,
 ) -> Result<BTreeMap<MailboxId, MailboxState>> {
     let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.place.value);
-    let referred: BTreeSet<MailboxId> = referred.collect();
+    let referred: BTreeSet<MailboxId> = referred.chain(entries.iter().filter_map(|entry| entry.mailbox)).collect();
     let mut wanted = mailboxes::missing(target, &referred.into_iter().collect::<Vec<_>>()).await?;
     wanted.extend(keys.mailboxes.iter().copied().map(MailboxId));
     wanted.sort_unstable();
     wanted.dedup();
     // The source may be far away: other links into this node do not wait for it.
     let mut gathered = mailboxes::gather(read, target, wanted).await?;
-    let mut users = read.users(&owners(&gathered, keys)).await?;
+    let mut owners: BTreeSet<i64> = keys.users.clone();
+    owners.extend(small::missing_accounts(target, entries).await?);
+    owners.extend(gathered.owner_ids());
+    let mut users = read.users(&owners).await?;
     if users.is_empty() && gathered.states.is_empty() {
         return Ok(gathered.states);
     }
@@ -45,14 +47,11 @@ pub async fn join(
     ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
     // What they have brought meanwhile counts.
     if gathered.refresh(read, &transaction).await? {
-        users = read.users(&owners(&gathered, keys)).await?;
+        owners.extend(gathered.owner_ids());
+        users = read.users(&owners).await?;
     }
-    accounts::join(&transaction, &users).await?;
+    accounts::join(&transaction, source, &users, lock_ms).await?;
     mailboxes::join(&transaction, source, &gathered, lock_ms).await?;
     transaction.commit().await?;
     Ok(gathered.states)
-}
-
-fn owners(gathered: &Gathered, keys: &Keys) -> BTreeSet<i64> {
-    gathered.owner_ids().chain(keys.users.iter().copied()).collect()
 }

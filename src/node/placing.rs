@@ -128,7 +128,7 @@ impl Destination {
 mod tests {
     use super::*;
     use crate::domain::ids::Uid;
-    use crate::domain::register::Marks;
+    use crate::domain::marks::Marks;
     use crate::domain::rule::Held;
 
     fn at(stamp: i64, mailbox: i64) -> Register<MailboxId> {

@@ -7,7 +7,7 @@ use tokio_postgres::{IsolationLevel, Row};
 
 use super::ask;
 use super::cursor::{CopyStage, Cursor};
-use super::state::{MailboxState, MessageState, UserState};
+use super::state::{EntryState, MailboxState, MessageState, UserState};
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
@@ -174,6 +174,7 @@ impl<'a> SourceRead<'a> {
         let sql = match stage {
             CopyStage::Users => include_str!("../../sql/source/copy_users.sql"),
             CopyStage::Mailboxes => include_str!("../../sql/source/copy_mailboxes.sql"),
+            CopyStage::Entries => include_str!("../../sql/source/copy_entries.sql"),
             CopyStage::Messages => include_str!("../../sql/source/copy_messages.sql"),
             CopyStage::Tombstones => include_str!("../../sql/source/copy_tombstones.sql"),
         };
@@ -187,6 +188,7 @@ impl<'a> SourceRead<'a> {
         let into = match stage {
             CopyStage::Users => &mut keys.users,
             CopyStage::Mailboxes => &mut keys.mailboxes,
+            CopyStage::Entries => &mut keys.entries,
             CopyStage::Messages | CopyStage::Tombstones => &mut keys.messages,
         };
         into.extend(found);
@@ -219,7 +221,7 @@ impl<'a> SourceRead<'a> {
         Ok(rows.iter().map(MailboxState::from_row).collect())
     }
 
-    /// The current state of users.
+    /// The current state of accounts.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
@@ -229,7 +231,20 @@ impl<'a> SourceRead<'a> {
         }
         let ids: Vec<i64> = ids.iter().copied().collect();
         let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_users.sql"), &[&ids]).await?;
-        Ok(rows.iter().map(UserState::from_row).collect())
+        rows.iter().map(UserState::from_row).collect()
+    }
+
+    /// The current state of entries; those of accounts and mailboxes that are dead give none.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn entries(&self, ids: &BTreeSet<i64>) -> Result<Vec<EntryState>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i64> = ids.iter().copied().collect();
+        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_entries.sql"), &[&ids]).await?;
+        Ok(rows.iter().map(EntryState::from_row).collect())
     }
 
     /// Ends the read.

@@ -2,9 +2,12 @@
 
 use tokio_postgres::Row;
 
+use crate::domain::account::{self, AccountId, Fields};
+use crate::domain::entry::Entry;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::mailboxes::{Alive, Fate, Name, State};
-use crate::domain::register::{FLAGS, Marks, Register};
+use crate::domain::marks::{FLAGS, Marks};
+use crate::domain::register::Register;
 use crate::domain::rule::Incoming;
 use crate::domain::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
@@ -19,53 +22,44 @@ pub struct ContentId {
     pub id: i64,
 }
 
-/// A user's replicated columns.
+/// An account.
 #[derive(Clone, Debug)]
 pub struct UserState {
-    /// `account.id` on the source.
-    pub id: i64,
-    /// The userid under which it was created.
-    pub born_as: String,
-    /// How often that userid had been created by then.
-    pub generation: i32,
-    /// The login name.
-    pub userid: String,
-    /// As in `dbmail_users`.
-    pub passwd: String,
-    /// As in `dbmail_users`.
-    pub client_idnr: i64,
-    /// As in `dbmail_users`, bytes.
-    pub maxmail_size: i64,
-    /// As in `dbmail_users`, bytes.
-    pub maxsieve_size: i64,
-    /// As in `dbmail_users`.
-    pub encryption_type: String,
-    /// As in `dbmail_users`.
-    pub spasswd: String,
-    /// As in `dbmail_users`.
-    pub saction: i16,
-    /// As in `dbmail_users`.
-    pub active: i16,
+    /// Which account.
+    pub account: AccountId,
+    /// Its registers, or its death.
+    pub incoming: account::Incoming,
+    /// Of a dead one: the transaction of the source in which the user went, as text.
+    pub gone_in: Option<String>,
 }
 
 impl UserState {
     /// From a row of `sql/source/read_users.sql`.
-    pub fn from_row(row: &Row) -> Self {
-        Self {
-            id: row.get("id"),
-            born_as: row.get("born_as"),
-            generation: row.get("generation"),
-            userid: row.get("userid"),
-            passwd: row.get("passwd"),
-            client_idnr: row.get("client_idnr"),
-            maxmail_size: row.get("maxmail_size"),
-            maxsieve_size: row.get("maxsieve_size"),
-            encryption_type: row.get("encryption_type"),
-            spasswd: row.get("spasswd"),
-            saction: row.get("saction"),
-            active: row.get("active"),
-        }
+    ///
+    /// # Errors
+    /// `Internal` when it has not as many registers as an account has.
+    pub fn from_row(row: &Row) -> Result<Self> {
+        let incoming = match row.get("dead") {
+            true => account::Incoming::Dead,
+            false => account::Incoming::Alive(fields_of(row)?),
+        };
+        Ok(Self { account: account_of(row), incoming, gone_in: row.get("gone_in") })
     }
+}
+
+/// The account of a row.
+pub(super) fn account_of(row: &Row) -> AccountId {
+    AccountId { born_as: row.get("born_as"), generation: row.get("generation") }
+}
+
+/// The registers of an account, from the columns `stamps` and `vals` of `dbmail_mesh.account_state`.
+pub(super) fn fields_of(row: &Row) -> Result<Fields> {
+    let (stamps, values): (Vec<i64>, Vec<String>) = (row.get("stamps"), row.get("vals"));
+    let registers: Vec<Register<String>> =
+        stamps.into_iter().zip(values).map(|(stamp, value)| Register { stamp: Stamp(stamp), value }).collect();
+    registers.try_into().map_err(|other: Vec<_>| {
+        Error::new(Kind::Internal, format!("account {} has {} registers", account_of(row), other.len()))
+    })
 }
 
 /// A mailbox.
@@ -122,6 +116,38 @@ pub fn registers_of(row: &Row) -> Alive {
 /// The columns that are one register.
 pub const MAILBOX_REST: [&str; 7] =
     ["seen_flag", "answered_flag", "deleted_flag", "flagged_flag", "recent_flag", "draft_flag", "no_inferiors"];
+
+/// An entry: a row of one of dbmail's small tables.
+#[derive(Clone, Debug)]
+pub struct EntryState {
+    /// `entry.id` on the source.
+    pub id: i64,
+    /// Which table.
+    pub kind: String,
+    /// What it is known by on all nodes: a JSON object.
+    pub key: String,
+    /// Its register.
+    pub entry: Entry,
+    /// `account.id` on the source of the account that it belongs to, and the account; `None`: it belongs to nobody.
+    pub account: Option<(i64, String)>,
+    /// The mailbox that it is about, if it is about one.
+    pub mailbox: Option<MailboxId>,
+}
+
+impl EntryState {
+    /// From a row of `sql/source/read_entries.sql`.
+    pub fn from_row(row: &Row) -> Self {
+        let account: Option<i64> = row.get("account_id");
+        Self {
+            id: row.get("id"),
+            kind: row.get("kind"),
+            key: row.get("key"),
+            entry: Entry { stamp: Stamp(row.get("stamp")), value: row.get("value") },
+            account: account.map(|id| (id, row.get("account"))),
+            mailbox: row.get::<_, Option<i64>>("mailbox").map(MailboxId),
+        }
+    }
+}
 
 /// A message.
 #[derive(Clone, Debug)]

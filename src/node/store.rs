@@ -19,7 +19,7 @@ pub async fn keep_up(target: &impl GenericClient, uid: Uid, mailbox: MailboxId) 
 /// A row that cannot be joined yet, and why. Keys are those of the source; a message goes by its birth UID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Aside {
-    /// As in the outbox: `u`, `b` or `m`.
+    /// As in the outbox: `u`, `b`, `e` or `m`.
     pub kind: char,
     /// The key.
     pub key: i64,

@@ -168,7 +168,7 @@ async fn one_node_that_is_not_fit_keeps_all_from_being_changed() {
         .unwrap();
     let nodes = vec![dbmail("ams", 1).await, plain, old];
     let error = up(&set, &nodes).await.unwrap_err();
-    refused(&error, &["node fra (", "database postgres is not dbmail's: schema public lacks dbmail_envelope, "]);
+    refused(&error, &["node fra (", "database postgres is not dbmail's: schema public lacks dbmail_acl, "]);
     refused(&error, &["node old (", "dbmail's schema is at step 31009, older than 32001 (upgrade dbmail"]);
     assert!(!is_installed(&nodes[0]).await);
 }

@@ -49,10 +49,10 @@ pub struct Alive {
 impl Alive {
     /// Joins each register with the other's.
     pub fn join(&mut self, other: &Self) {
-        self.name.take_over(&other.name);
-        self.no_select.take_over(&other.no_select);
-        self.permission.take_over(&other.permission);
-        self.rest.take_over(&other.rest);
+        self.name.join(other.name.clone());
+        self.no_select.join(other.no_select.clone());
+        self.permission.join(other.permission.clone());
+        self.rest.join(other.rest.clone());
     }
 
     /// The stamps of the registers, in the order of the fields.

@@ -1,16 +1,19 @@
 //! A mesh for tests: real databases, installed, and a worker inside the test's process.
 
+mod accounts;
 mod admission;
 mod backlog;
 mod child;
 mod content;
 mod distance;
 mod doorbell;
+mod entries;
 mod fates;
 mod hazards;
 mod install;
 mod mailboxes;
 mod order;
+mod same;
 mod scenario;
 mod torn;
 mod traffic;

@@ -1,0 +1,2 @@
+-- $1 the plan.
+select dbmail_mesh.write_entries($1)
