@@ -2,7 +2,7 @@
 //!
 //! # Why all nodes end with the same
 //!
-//! Each register of a mailbox is a maximum by stamp, its fate a maximum too ([`State::join`] and [`Held::join`]). So nodes that have
+//! Each register of a mailbox is a maximum by stamp, its fate a maximum too ([`Alive::join`] and [`Held::join`]). So nodes that have
 //! exchanged all states hold the same of each mailbox by itself. Two that are alive with one name cannot both have a row with it:
 //! the node that sees them decides ([`join`]), and writes what it decides as a change of its own, which goes round like any other. A
 //! merge is final. A mailbox that is displaced gets a name that no other is ever given by displacement, with a stamp just after its old
@@ -106,6 +106,15 @@ impl Held {
             (State::Alive(_), _) if self.fate.is_some() => {}
             (State::Alive(alive), Some(row)) => row.join(alive),
             (State::Alive(alive), row @ None) => *row = Some(alive.clone()),
+        }
+    }
+
+    /// Joins what another node tells, but for the name.
+    pub fn join_attributes(&mut self, other: &State) {
+        let mut other = other.clone();
+        if let (State::Alive(alive), Some(row)) = (&mut other, &self.row) {
+            alive.name.clone_from(&row.name);
+            self.join(&other);
         }
     }
 }

@@ -97,7 +97,9 @@ impl Work {
                 self.own.insert(id);
                 self.view.insert(id, Held { row: None, fate: Some(Fate::Deleted) });
             }
-            _ => {}
+            // It was given to one who is not here: it stays with whom it is, and takes the rest over.
+            (_, Some(held)) => held.join_attributes(state),
+            (None, None) => {}
         }
     }
 

@@ -163,6 +163,13 @@ fn a_mailbox_ends_with_its_owner_and_waits_for_one_who_is_not_here() {
     let outcome = apply(NODE, &mut view, &states(&[(2, of("gone/1")), (3, of("nobody/1")), (4, of("alice/1"))]));
     assert_eq!(short(&view), "2=dead, 4=W");
     assert!(outcome.changes[&MailboxId(2)].own && !outcome.changes[&MailboxId(4)].own);
+    // One that is here stays with whom it is.
+    let mut given_away = named("W", 9, true);
+    given_away.name.value.owner = "nobody/1".into();
+    given_away.permission = Register { stamp: Stamp(50), value: 1 };
+    apply(NODE, &mut view, &states(&[(4, State::Alive(given_away))]));
+    let row = view[&MailboxId(4)].alive().unwrap();
+    assert_eq!((row.name.value.owner.as_str(), row.permission.value), ("alice/1", 1));
 }
 
 #[test]

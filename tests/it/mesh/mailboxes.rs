@@ -63,15 +63,18 @@ impl Mesh {
         self.dbmail(id).await.create_mailbox("alice", name).await.unwrap()
     }
 
-    /// Links come back: first only those into one node, for as long as it takes to agree with nobody, then all.
+    /// Links come back: first only those into one node, until it has all that another has noted, then all.
     async fn reconnect(&self, first: i16, expected: &str) {
-        let worker = self.work_for(&[first]);
         let source = if first == 1 { 2 } else { 1 };
-        let behind = format!(
-            "select count(*) from dbmail_mesh.cursor c where c.source_id = {source} and c.moved_at > '{}'",
-            self.text(first, "select clock_timestamp()::text").await
+        let last = "select coalesce(max(txid::text::bigint), 0) from dbmail_mesh.outbox where origin is null";
+        let has_all = format!(
+            "select count(*) from dbmail_mesh.cursor c
+             where c.source_id = {source} and c.copy_stage is null and c.to_snapshot is null
+               and pg_visible_in_snapshot('{}'::xid8, c.from_snapshot)",
+            self.count(source, last).await
         );
-        self.await_count(first, &behind, 1).await;
+        let worker = self.work_for(&[first]);
+        self.await_count(first, &has_all, 1).await;
         worker.stop().await;
         let worker = self.work();
         self.await_names(expected).await;
