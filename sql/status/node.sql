@@ -8,6 +8,7 @@ select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as ins
         where r.applied_at > statement_timestamp() - interval '1 hour') as renumbers_last_hour,
        (select count(*) from dbmail_mesh.outbox) as outbox_rows,
        (select count(*) from dbmail_mesh.set_aside) as set_aside_rows,
+       (select count(*) from dbmail_mesh.kept_messages) as kept_messages,
        (select count(*) from dbmail_mesh.reservation) as numbers_reserved,
        greatest(n.uid_floor, case when u.is_called then u.last_value end,
                 (select max(g.message_idnr) from public.dbmail_messages g where g.message_idnr < 8589934592)) as uid_highest,

@@ -87,6 +87,11 @@ fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
             output.print(&format!("{} ({}): {}", node.name, node.address, one_line(error)))?;
         }
     }
+    for (node, kept) in
+        status.nodes.iter().filter_map(|node| Some((node, node.kept_messages.filter(|kept| *kept > 0)?)))
+    {
+        output.print(&format!("{}: {kept} kept for users who were deleted (dbmail_mesh.kept_messages)", node.name))?;
+    }
     let mut meshes: Vec<&str> = status.nodes.iter().filter_map(|node| node.mesh_id.as_deref()).collect();
     meshes.sort_unstable();
     meshes.dedup();

@@ -86,6 +86,8 @@ pub struct NodeStatus {
     pub outbox_rows: Option<i64>,
     /// Rows of sources that could not be joined.
     pub set_aside_rows: Option<i64>,
+    /// Messages of deleted users that are kept aside (`dbmail_mesh.kept_messages`).
+    pub kept_messages: Option<i64>,
     /// UIDs that it has reserved for late messages, used ones included.
     pub numbers_reserved: Option<i64>,
     /// The highest UID in use there.

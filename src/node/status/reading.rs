@@ -135,6 +135,7 @@ fn fill_node(status: &mut NodeStatus, row: &Row) {
     status.renumbers_last_hour = row.get("renumbers_last_hour");
     status.outbox_rows = row.get("outbox_rows");
     status.set_aside_rows = row.get("set_aside_rows");
+    status.kept_messages = row.get("kept_messages");
     status.numbers_reserved = row.get("numbers_reserved");
     status.uid_highest = row.get("uid_highest");
     status.uid_used_percent = status.uid_highest.map(|highest| percent(highest, UID_LAST));
