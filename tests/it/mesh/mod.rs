@@ -4,6 +4,7 @@ mod accounts;
 mod admission;
 mod backlog;
 mod child;
+mod conflicts;
 mod content;
 mod distance;
 mod doorbell;
