@@ -12,6 +12,7 @@
 //! however a settlement breaks off, and a number once settled is never late again on a node that took part.
 
 pub mod ids;
+pub mod modseq;
 pub mod register;
 pub mod rule;
 pub mod settlement;

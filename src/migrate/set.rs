@@ -58,6 +58,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0010_moves",
     "0011_join",
     "0012_fates",
+    "0013_modseq",
 ];
 
 impl MigrationSet {

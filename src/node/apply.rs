@@ -4,18 +4,21 @@
 //! call to look and one to write, each bounded by the target's own time-outs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
 
 use super::content::{self, Places, Shipment, Wanted};
 use super::cursor::Cursor;
 use super::placing::{Destination, Verdicts};
-use super::plan::{Found, PlanWriter, View};
+use super::plan::{FIRST_HIDDEN_ROW, Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
+use super::tides::{self, Tides};
 use super::{Endpoint, ask, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
+use crate::domain::modseq;
 use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
 
@@ -37,7 +40,7 @@ pub struct Bounds {
 }
 
 /// What a batch did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Message states joined.
     pub messages: usize,
@@ -47,6 +50,10 @@ pub struct Applied {
     pub late: usize,
     /// Rows that could not be joined and were set aside.
     pub aside: usize,
+    /// Mailboxes in which more messages may need a new MODSEQ.
+    pub tides_left: BTreeSet<i64>,
+    /// For how long none is to be looked for.
+    pub tides_rest: Duration,
 }
 
 /// Where a batch goes from and to.
@@ -83,18 +90,32 @@ impl Route<'_> {
         beside: &Client,
         batch: Batch<'_>,
     ) -> Result<Applied> {
-        let states = read.messages(&batch.keys.messages).await?;
+        let (states, tides) = futures_util::future::try_join(
+            read.messages(&batch.keys.messages),
+            read.tides(batch.keys.seqs.iter().chain(batch.lifted())),
+        )
+        .await?;
         let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let look = Look::at(&transaction, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
-        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places };
-        let applied = self.join(&transaction, batch, &arrival, &shared).await?;
+        // Only whoever has all that the source has may tell what the source lacks, and take over its HIGHESTMODSEQ.
+        let mut passed = tides::Look::default();
+        if batch.ends_range() {
+            passed = tides::passed(&transaction, self.source.id, &tides).await?;
+        }
+        let follow = batch.follows().then_some((&tides, passed.passed.as_slice()));
+        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places, follow };
+        let mut applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
+        if passed.more {
+            applied.tides_left = batch.keys.seqs.iter().chain(batch.lifted()).copied().collect();
+        }
+        applied.tides_rest = passed.rest;
         Ok(applied)
     }
 
@@ -160,6 +181,13 @@ impl Route<'_> {
         let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
         content::keep(transaction, shared).await?;
         let (mut plan, waiting) = self.decide(arrival, &view)?;
+        plan.made_up_to(batch.keys.made_up_to);
+        if batch.cursor.copy.is_some() {
+            plan.copies();
+        }
+        if let Some((tides, passed)) = arrival.follow {
+            plan.follow(tides, passed);
+        }
         let aside = self.aside(transaction, &waiting, batch, arrival.mailboxes).await?;
         if self.bounds.insists {
             plan.insist();
@@ -175,7 +203,7 @@ impl Route<'_> {
         let (written, advanced) = futures_util::future::join(write, advance).await;
         written.and(advanced)?;
         let (written, late) = plan.counts();
-        Ok(Applied { messages: arrival.states.len(), written, late, aside })
+        Ok(Applied { messages: arrival.states.len(), written, late, aside, ..Applied::default() })
     }
 
     /// What is to be written for each message, and which messages have to wait for their mailbox.
@@ -206,13 +234,48 @@ impl Route<'_> {
                     plan.join(state, goes.mailbox, action, arrival.places.get(&state.content).copied())?;
                 }
                 (None, None) => {}
-                (Some(found), action) => update(&mut plan, state, found, &goes, action),
+                (Some(found), action) => self.update(&mut plan, state, found, &goes, action),
             }
             if goes.rescued {
                 plan.rescue(incoming.birth);
             }
         }
         Ok((plan, waiting))
+    }
+
+    /// A message that is here already: its row, its marks, its mailbox, its MODSEQ.
+    fn update(
+        &self,
+        plan: &mut PlanWriter,
+        state: &MessageState,
+        found: &Found,
+        goes: &Destination,
+        action: Option<Action>,
+    ) {
+        let birth = state.incoming.birth;
+        let row = found.held.row();
+        let row_then = match action {
+            Some(Action::Move { to, .. }) => Some(RowId(to.0)),
+            Some(Action::Stow { .. }) => None,
+            _ => row,
+        };
+        if let Some(action) = action {
+            plan.change(birth, goes.mailbox, found.row_mailbox, action);
+        }
+        if let Some(stamp) = goes.stamp {
+            plan.place(birth, stamp);
+        }
+        let (Some(row), Some(row_then)) = (row, row_then) else { return };
+        let news = found.marks.news_in(&state.marks);
+        if !news.is_empty() {
+            plan.mark(birth, row, row_then, &state.marks, &news);
+        }
+        // What is hidden was never shown with any MODSEQ, and gets a new UID.
+        if row_then.0 < FIRST_HIDDEN_ROW {
+            let mailbox = if row == row_then { found.row_mailbox } else { goes.mailbox };
+            let due = modseq::due((&found.marks, found.modseq), (&state.marks, state.modseq), self.source.id);
+            plan.modseq(state, mailbox, row, row_then, due);
+        }
     }
 
     /// Notes what has no place here yet, and forgets what has found one.
@@ -247,27 +310,6 @@ impl Route<'_> {
         let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();
         store::set_aside_done(transaction, self.source.id, &done).await?;
         Ok(rows.len())
-    }
-}
-
-/// A message that is here already: its row, its marks, its mailbox.
-fn update(plan: &mut PlanWriter, state: &MessageState, found: &Found, goes: &Destination, action: Option<Action>) {
-    let birth = state.incoming.birth;
-    let row = found.held.row();
-    let row_then = match action {
-        Some(Action::Move { to, .. }) => Some(RowId(to.0)),
-        Some(Action::Stow { .. }) => None,
-        _ => row,
-    };
-    if let Some(action) = action {
-        plan.change(birth, goes.mailbox, found.row_mailbox, action);
-    }
-    if let Some(stamp) = goes.stamp {
-        plan.place(birth, stamp);
-    }
-    let news = found.marks.news_in(&state.marks);
-    if let (Some(row), Some(row_then), false) = (row, row_then, news.is_empty()) {
-        plan.mark(birth, row, row_then, &state.marks, &news);
     }
 }
 
@@ -308,10 +350,29 @@ impl Look {
     }
 }
 
+impl Batch<'_> {
+    /// Whether it brings all that the source has.
+    fn ends_range(&self) -> bool {
+        self.next.ends_range_after(self.cursor)
+    }
+
+    /// Whether HIGHESTMODSEQs are taken over with it. In a first copy they are, too: a mailbox that has just come has no client yet.
+    fn follows(&self) -> bool {
+        self.ends_range() || self.cursor.copy.is_some()
+    }
+
+    /// Mailboxes that are taken over, or have changed, and whose HIGHESTMODSEQ may have to go up.
+    fn lifted(&self) -> impl Iterator<Item = &i64> {
+        self.keys.mailboxes.iter().filter(|_| self.follows())
+    }
+}
+
 /// What has come: states, and what was found out about them.
 struct Arrival<'a> {
     states: &'a [MessageState],
     mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
     look: &'a Look,
     places: &'a Places,
+    /// HIGHESTMODSEQs to be taken over, and the messages that have to rise with them.
+    follow: Option<(&'a Tides, &'a [tides::Passed])>,
 }

@@ -19,6 +19,7 @@ pub mod scan;
 pub mod state;
 pub mod status;
 pub mod store;
+pub mod tides;
 
 use crate::domain::ids::NodeId;
 

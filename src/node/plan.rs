@@ -8,7 +8,9 @@ use tokio_postgres::Row;
 
 use super::ask;
 use super::state::{MessageState, registers_from_row};
+use super::tides::{Passed, Tides};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::modseq::{Due, Modseq};
 use crate::domain::register::{FLAGS, Marks, News, Register};
 use crate::domain::rule::{Action, Held, RowId};
 use crate::domain::stamp::Stamp;
@@ -37,6 +39,8 @@ pub struct Found {
     pub row_mailbox: MailboxId,
     /// Its flags and keywords.
     pub marks: Marks,
+    /// Its MODSEQs.
+    pub modseq: Modseq,
 }
 
 impl View {
@@ -91,9 +95,9 @@ impl Found {
                 return Err(Error::new(Kind::Internal, format!("message {birth} has an unknown state {other}")));
             }
         };
-        let (marks, stamp) = registers_from_row(row)?;
+        let (marks, stamp, modseq) = registers_from_row(row)?;
         let place = Register { stamp, value: mailbox("mailbox_idnr") };
-        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks })
+        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks, modseq })
     }
 }
 
@@ -102,6 +106,9 @@ impl Found {
 pub struct PlanWriter {
     lists: BTreeMap<&'static str, Vec<Value>>,
     origin: Option<NodeId>,
+    source_xid: Option<i64>,
+    cursors: Option<Value>,
+    copies: bool,
     insists: bool,
 }
 
@@ -131,6 +138,47 @@ impl PlanWriter {
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
+    }
+
+    /// The batch contains changes that were made in transactions of the source up to this one.
+    pub fn made_up_to(&mut self, xid: Option<i64>) {
+        self.source_xid = xid;
+    }
+
+    /// The batch is part of a first copy: nobody waits for the MODSEQs that it gives.
+    pub fn copies(&mut self) {
+        self.copies = true;
+    }
+
+    /// HIGHESTMODSEQs go up to the source's, and messages that its clients have passed above them.
+    pub fn follow(&mut self, tides: &Tides, passed: &[Passed]) {
+        if !self.copies {
+            self.cursors = Some(tides.cursors.clone());
+        }
+        for tide in tides.mailboxes() {
+            self.add("tides", tide.clone());
+        }
+        for Passed { row, mailbox, is_own } in passed {
+            self.add("passed", json!({"row_idnr": row.0, "mailbox": mailbox.0, "is_own": is_own}));
+        }
+    }
+
+    /// What is due to the MODSEQ of a message in `mailbox`, in `row` now and in `row_then` once its actions are written.
+    pub fn modseq(&mut self, state: &MessageState, mailbox: MailboxId, row: RowId, row_then: RowId, due: Due) {
+        let mut entry =
+            json!({"birth": state.incoming.birth.0, "mailbox": mailbox.0, "row_idnr": row.0, "now_idnr": row_then.0});
+        match due {
+            Due::Nothing => return,
+            Due::Raise => {
+                entry["seq"] = state.modseq.promised.into();
+                entry["promised"] = state.modseq.promised.into();
+            }
+            Due::Change { common } => {
+                entry["seq"] = state.modseq.shown.max(state.modseq.promised).into();
+                entry["common"] = common.into();
+            }
+        }
+        self.add("modseq", entry);
     }
 
     fn add(&mut self, list: &'static str, value: Value) {
@@ -200,6 +248,11 @@ impl PlanWriter {
             row[flag] = i16::from(register.value).into();
         }
         self.add(list, row);
+        // Clients of other nodes know it, and come with theirs.
+        self.add(
+            "modseq",
+            json!({"birth": birth.0, "mailbox": mailbox.0, "seq": state.modseq.shown.max(state.modseq.promised)}),
+        );
         self.registers(birth, &state.marks, state.place.stamp, &state.marks.keywords);
         Ok(())
     }
@@ -266,6 +319,15 @@ impl PlanWriter {
     /// constraint refuses a row.
     pub async fn write(&self, client: &impl GenericClient) -> Result<()> {
         let mut plan = json!({"steps_back": !self.insists, "origin": self.origin.map(|origin| origin.0)});
+        if let Some(xid) = self.source_xid {
+            plan["source_xid"] = xid.to_string().into();
+        }
+        if let Some(cursors) = &self.cursors {
+            plan["cursors"] = cursors.clone();
+        }
+        if self.copies {
+            plan["copies"] = true.into();
+        }
         for (list, values) in &self.lists {
             plan[list] = json!(values);
         }

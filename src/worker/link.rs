@@ -1,5 +1,6 @@
 //! A link: from the outbox of a source into a target, batch by batch.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,9 @@ pub(crate) struct Link {
     look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
+    /// Mailboxes whose HIGHESTMODSEQ went up on the source and was not taken over yet, and when that is due.
+    tides: BTreeSet<i64>,
+    tides_at: Instant,
 }
 
 /// Where a link stands between two batches.
@@ -107,6 +111,8 @@ impl Link {
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
             transient: 0,
+            tides: BTreeSet::new(),
+            tides_at: Instant::now(),
         }
     }
 
@@ -187,6 +193,9 @@ impl Link {
             }
             if !more {
                 nap.get_or_insert_with(|| source.nap());
+                if !self.tides.is_empty() {
+                    poll = hub.worker.poll_min;
+                }
                 poll = self.rest(&mut bell, poll).await;
             }
         }
@@ -266,6 +275,7 @@ impl Link {
             keys.extend(again.clone());
         }
         let more = next.to.is_some() || next.copy.is_some();
+        self.hold_tides(&mut keys, next.ends_range_after(&position.stored));
         if keys.is_empty() && next.copy == position.stored.copy {
             read.end().await?;
             position.seen = next;
@@ -285,6 +295,9 @@ impl Link {
         let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
             Ok(applied) => {
                 self.rows = (self.rows * 2).min(most_rows(&self.hub));
+                self.tides_at = Instant::now() + applied.tides_rest;
+                self.tides.retain(|mailbox| !keys.seqs.contains(mailbox) || applied.tides_left.contains(mailbox));
+                self.tides.extend(&applied.tides_left);
                 applied
             }
             Err(error) => {
@@ -321,7 +334,19 @@ impl Link {
         position.stored_at = Instant::now();
         position.seen = next;
         self.acknowledge(&of_source, position).await?;
-        Ok((true, more))
+        Ok((!keys.are_seqs(), more))
+    }
+
+    /// HIGHESTMODSEQs are taken over together with all that the source has, and not too often while it is far behind: others wait.
+    fn hold_tides(&mut self, keys: &mut Keys, ends_range: bool) {
+        if ends_range && self.tides_at <= Instant::now() {
+            keys.seqs.extend(&self.tides);
+            return;
+        }
+        self.tides.append(&mut keys.seqs);
+        if !ends_range {
+            self.tides.extend(&keys.mailboxes);
+        }
     }
 
     /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
