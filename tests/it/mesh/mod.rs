@@ -8,6 +8,7 @@ mod distance;
 mod doorbell;
 mod hazards;
 mod install;
+mod modseq;
 mod order;
 mod scenario;
 mod torn;
