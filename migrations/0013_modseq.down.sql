@@ -4,7 +4,7 @@ set local lock_timeout = '250ms';
 
 drop trigger _100_dbmail_mesh_modseq on public.dbmail_messages;
 drop trigger _900_dbmail_mesh_seq on public.dbmail_mailboxes;
-drop function dbmail_mesh.follow_tides(jsonb, jsonb, boolean);
+drop function dbmail_mesh.write_tides(jsonb, bigint[]);
 drop function dbmail_mesh.passed_messages(smallint, jsonb, jsonb, bigint);
 drop function dbmail_mesh.write_modseqs(jsonb, bigint[]);
 drop function dbmail_mesh.raise_seq(jsonb, bigint[]);

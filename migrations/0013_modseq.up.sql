@@ -156,7 +156,7 @@ begin
   where m.mailbox_idnr = any (touched)
      or m.mailbox_idnr in (select e.mailbox from jsonb_to_recordset(plan -> 'modseq') as e(mailbox bigint)
                            union all select e.mailbox from jsonb_to_recordset(plan -> 'passed') as e(mailbox bigint))
-     or exists (select from jsonb_to_recordset(plan -> 'tides') as t(mailbox bigint, seq bigint)
+     or exists (select from jsonb_to_recordset(plan -> 'lift') as t(mailbox bigint, seq bigint)
                 where t.mailbox = m.mailbox_idnr and t.seq > m.seq)
   order by m.mailbox_idnr for no key update;
   -- As nobody can raise it any more: clients may have left with any number up to this one, and without the change.
@@ -211,7 +211,6 @@ declare
   died bigint[];
   shown bigint[];
   crossed bigint[];
-  announces boolean;
   source smallint := (plan ->> 'origin')::smallint;
 begin
   touched := dbmail_mesh.touched_by(plan);
@@ -252,12 +251,7 @@ begin
   where l.mailbox_idnr = e.mailbox and l.high < e.high;
 
   perform dbmail_mesh.note_plan(plan, source);
-  -- Clients of this node are given a number that its source may not have reached, and may lack what others have.
-  announces := plan ->> 'copies' is null and not dbmail_mesh.has_all_of(source, plan -> 'cursors');
-  if announces then
-    insert into dbmail_mesh.outbox (kind, key) select 's', t.mailbox from unnest(touched) as t(mailbox);
-  end if;
-  perform dbmail_mesh.follow_tides(plan -> 'tides', plan -> 'passed', announces);
+  perform dbmail_mesh.write_tides(plan, touched);
   perform dbmail_mesh.write_sizes(shown, died);
   if (plan ->> 'steps_back')::boolean and plan ? 'move' and dbmail_mesh.is_waited_for() then
     raise exception 'a session waits for a message that was to be renumbered'
@@ -290,7 +284,7 @@ end
 $$;
 
 create function dbmail_mesh.passed_messages(source smallint, tides jsonb, cursors jsonb, most bigint)
-returns table (row_idnr bigint, mailbox_idnr bigint, is_own boolean)
+returns table (row_idnr bigint, mailbox_idnr bigint, above bigint, is_own boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   with has as (
@@ -309,7 +303,7 @@ as $$
          and not pg_visible_in_snapshot(o.source_xid, h.snapshot)
     where not h.is_own and o.kind = 'm'
   )
-  select g.message_idnr, g.mailbox_idnr, bool_or(l.is_own)
+  select g.message_idnr, g.mailbox_idnr, max(t.seq), bool_or(l.is_own)
   from (select l.key, bool_or(l.is_own) as is_own from lacks l group by l.key) l
   join public.dbmail_messages g
     on g.message_idnr = coalesce((select max(n.uid) from dbmail_mesh.number n where n.birth_uid = l.key), l.key)
@@ -319,35 +313,30 @@ as $$
   order by g.message_idnr
   limit most
 $$;
-comment on function dbmail_mesh.passed_messages is 'Messages that have changed here, or on a third node, that a source did not have the change of when it had these HIGHESTMODSEQs ([{mailbox, seq}]), and whose MODSEQ its clients have passed. Cursors as for has_all_of.';
+comment on function dbmail_mesh.passed_messages is 'Messages that have changed here, or on a third node, that a source did not have the change of when it had these HIGHESTMODSEQs ([{mailbox, seq}]), and whose MODSEQ its clients have passed (above). Cursors as for has_all_of.';
 
-create function dbmail_mesh.follow_tides(tides jsonb, passed jsonb, announces boolean) returns void
+create function dbmail_mesh.write_tides(plan jsonb, touched bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  behind bigint[];
 begin
-  if tides is null then
-    return;
-  end if;
-  select array_agg(m.mailbox_idnr) into behind
-  from jsonb_to_recordset(tides) as t(mailbox bigint, seq bigint)
-  join public.dbmail_mailboxes m on m.mailbox_idnr = t.mailbox and m.seq < t.seq;
-  -- With many messages, room above: while the source does not hear of them, each is renumbered again only after it has risen by
-  -- sixteen for every one of them.
-  update public.dbmail_mailboxes m
-  set seq = greatest(m.seq, t.seq) + case when p.messages > 0 then 1 + 16 * (p.messages - 1) else 0 end
-  from jsonb_to_recordset(tides) as t(mailbox bigint, seq bigint)
-  cross join lateral (select count(*) as messages from jsonb_to_recordset(passed) as e(mailbox bigint) where e.mailbox = t.mailbox) p
-  where m.mailbox_idnr = t.mailbox and (m.seq < t.seq or p.messages > 0);
-  if passed is not null then
+  update public.dbmail_mailboxes m set seq = t.seq
+  from (select t.mailbox, max(t.seq) as seq
+        from jsonb_to_recordset(plan -> 'lift') as t(mailbox bigint, seq bigint) group by t.mailbox) t
+  where m.mailbox_idnr = t.mailbox and m.seq < t.seq;
+  if plan ? 'passed' then
+    -- With many messages, room above: while the source does not hear of them, each is renumbered again only after it has risen by
+    -- sixteen for every one of them.
+    update public.dbmail_mailboxes m set seq = greatest(m.seq, p.above) + 1 + 16 * (p.messages - 1)
+    from (select e.mailbox, max(e.above) as above, count(*) as messages
+          from jsonb_to_recordset(plan -> 'passed') as e(mailbox bigint, above bigint) group by e.mailbox) p
+    where m.mailbox_idnr = p.mailbox;
     update public.dbmail_messages g set seq = m.seq
-    from jsonb_to_recordset(passed) as e(row_idnr bigint, mailbox bigint), public.dbmail_mailboxes m
+    from jsonb_to_recordset(plan -> 'passed') as e(row_idnr bigint, mailbox bigint), public.dbmail_mailboxes m
     where g.message_idnr = e.row_idnr and m.mailbox_idnr = e.mailbox and g.mailbox_idnr = e.mailbox and g.status < 2 and g.seq < m.seq;
     with own as (
       insert into dbmail_mesh.message_register as r (birth_uid, seq)
       select dbmail_mesh.birth_of(g.message_idnr), g.seq
-      from jsonb_to_recordset(passed) as e(row_idnr bigint, is_own boolean)
+      from jsonb_to_recordset(plan -> 'passed') as e(row_idnr bigint, is_own boolean)
       join public.dbmail_messages g on g.message_idnr = e.row_idnr and g.status < 2
       where e.is_own
       order by 1
@@ -357,13 +346,19 @@ begin
     insert into dbmail_mesh.outbox (kind, key) select 'n', o.birth_uid from own o;
     perform dbmail_mesh.ring();
   end if;
-  -- What only made room for messages is not announced: it would come back.
-  if announces then
-    insert into dbmail_mesh.outbox (kind, key) select 's', b.mailbox from unnest(behind) as b(mailbox);
+  -- Whoever may hold something that clients of this node lack has to know what number they may come with: the peers are told, unless it
+  -- is one that the source has had, and this node has all that the source has.
+  if not plan ? 'copies' then
+    insert into dbmail_mesh.outbox (kind, key)
+    select 's', m.mailbox_idnr
+    from public.dbmail_mailboxes m
+    left join jsonb_to_recordset(plan -> 'tides') as t(mailbox bigint, seq bigint) on t.mailbox = m.mailbox_idnr
+    where (m.mailbox_idnr = any (touched) and (not plan ? 'has_all' or m.seq > coalesce(t.seq, 0)))
+       or m.mailbox_idnr in (select e.mailbox from jsonb_to_recordset(plan -> 'passed') as e(mailbox bigint));
   end if;
 end
 $$;
-comment on function dbmail_mesh.follow_tides is 'Part of write_plan: HIGHESTMODSEQ goes up to that of the source, and messages that its clients have passed (as passed_messages tells) get a MODSEQ above it; of those that changed here the peers are told.';
+comment on function dbmail_mesh.write_tides is 'Part of write_plan: HIGHESTMODSEQ goes up to that of the source, and messages that its clients have passed (as passed_messages tells) get a MODSEQ above it; of those that changed here the peers are told.';
 
 revoke execute on all functions in schema dbmail_mesh from public;
 

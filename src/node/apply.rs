@@ -4,7 +4,6 @@
 //! call to look and one to write, each bounded by the target's own time-outs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
 
@@ -15,7 +14,7 @@ use super::plan::{FIRST_HIDDEN_ROW, Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
-use super::tides::{self, Tides};
+use super::tides::{Follow, Left, Tides};
 use super::{Endpoint, ask, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
 use crate::domain::modseq;
@@ -50,10 +49,8 @@ pub struct Applied {
     pub late: usize,
     /// Rows that could not be joined and were set aside.
     pub aside: usize,
-    /// Mailboxes in which more messages may need a new MODSEQ.
-    pub tides_left: BTreeSet<i64>,
-    /// For how long none is to be looked for.
-    pub tides_rest: Duration,
+    /// What is left to do about MODSEQs.
+    pub tides: Left,
 }
 
 /// Where a batch goes from and to.
@@ -75,6 +72,8 @@ pub struct Batch<'a> {
     pub cursor: &'a Cursor,
     /// Where it is to stand; the same for rows that were set aside and are tried again.
     pub next: &'a Cursor,
+    /// HIGHESTMODSEQs that wait until the target has all that the source had.
+    pub waiting: Option<&'a Tides>,
 }
 
 impl Route<'_> {
@@ -90,32 +89,29 @@ impl Route<'_> {
         beside: &Client,
         batch: Batch<'_>,
     ) -> Result<Applied> {
-        let (states, tides) = futures_util::future::try_join(
-            read.messages(&batch.keys.messages),
-            read.tides(batch.keys.seqs.iter().chain(batch.lifted())),
-        )
-        .await?;
+        let (states, tides) =
+            futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
         let mailboxes = parents::join(read, target, batch.keys, &states, self.bounds.lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let look = Look::at(&transaction, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
-        // Only whoever has all that the source has may tell what the source lacks, and take over its HIGHESTMODSEQ.
-        let mut passed = tides::Look::default();
-        if batch.ends_range() {
-            passed = tides::passed(&transaction, self.source.id, &tides).await?;
-        }
-        let follow = batch.follows().then_some((&tides, passed.passed.as_slice()));
-        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places, follow };
+        let now = (batch.ends_range()).then(|| tides.clone());
+        let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
+        let arrival = Arrival {
+            states: &states,
+            mailboxes: &mailboxes,
+            look: &look,
+            places: &places,
+            tides: &tides,
+            follow: &follow,
+        };
         let mut applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
-        if passed.more {
-            applied.tides_left = batch.keys.seqs.iter().chain(batch.lifted()).copied().collect();
-        }
-        applied.tides_rest = passed.rest;
+        applied.tides = left;
         Ok(applied)
     }
 
@@ -183,11 +179,9 @@ impl Route<'_> {
         let (mut plan, waiting) = self.decide(arrival, &view)?;
         plan.made_up_to(batch.keys.made_up_to);
         if batch.cursor.copy.is_some() {
-            plan.copies();
+            plan.copies(arrival.tides);
         }
-        if let Some((tides, passed)) = arrival.follow {
-            plan.follow(tides, passed);
-        }
+        plan.follow(arrival.follow);
         let aside = self.aside(transaction, &waiting, batch, arrival.mailboxes).await?;
         if self.bounds.insists {
             plan.insist();
@@ -356,14 +350,10 @@ impl Batch<'_> {
         self.next.ends_range_after(self.cursor)
     }
 
-    /// Whether HIGHESTMODSEQs are taken over with it. In a first copy they are, too: a mailbox that has just come has no client yet.
-    fn follows(&self) -> bool {
-        self.ends_range() || self.cursor.copy.is_some()
-    }
-
-    /// Mailboxes that are taken over, or have changed, and whose HIGHESTMODSEQ may have to go up.
-    fn lifted(&self) -> impl Iterator<Item = &i64> {
-        self.keys.mailboxes.iter().filter(|_| self.follows())
+    /// The mailboxes of which the source is asked for HIGHESTMODSEQ.
+    fn tidal(&self) -> impl Iterator<Item = &i64> {
+        let follows = self.ends_range() || self.cursor.copy.is_some();
+        self.keys.seqs.iter().chain(self.keys.mailboxes.iter().filter(move |_| follows))
     }
 }
 
@@ -373,6 +363,6 @@ struct Arrival<'a> {
     mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
     look: &'a Look,
     places: &'a Places,
-    /// HIGHESTMODSEQs to be taken over, and the messages that have to rise with them.
-    follow: Option<(&'a Tides, &'a [tides::Passed])>,
+    tides: &'a Tides,
+    follow: &'a Follow,
 }

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::ask;
 use super::state::{MessageState, registers_from_row};
-use super::tides::{Passed, Tides};
+use super::tides::{Follow, Passed, Tides};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::modseq::{Due, Modseq};
 use crate::domain::register::{FLAGS, Marks, News, Register};
@@ -107,7 +107,7 @@ pub struct PlanWriter {
     lists: BTreeMap<&'static str, Vec<Value>>,
     origin: Option<NodeId>,
     source_xid: Option<i64>,
-    cursors: Option<Value>,
+    has_all: bool,
     copies: bool,
     insists: bool,
 }
@@ -145,21 +145,29 @@ impl PlanWriter {
         self.source_xid = xid;
     }
 
-    /// The batch is part of a first copy: nobody waits for the MODSEQs that it gives.
-    pub fn copies(&mut self) {
+    /// The batch is part of a first copy: a mailbox that is being copied has no clients here yet, and nobody waits for its numbers.
+    pub fn copies(&mut self, tides: &Tides) {
         self.copies = true;
+        self.tides("lift", tides);
     }
 
     /// HIGHESTMODSEQs go up to the source's, and messages that its clients have passed above them.
-    pub fn follow(&mut self, tides: &Tides, passed: &[Passed]) {
-        if !self.copies {
-            self.cursors = Some(tides.cursors.clone());
+    pub fn follow(&mut self, follow: &Follow) {
+        self.has_all = follow.has_all;
+        for tides in follow.now.iter().filter(|_| follow.has_all).chain(&follow.before) {
+            self.tides("lift", tides);
         }
+        if let Some(tides) = &follow.now {
+            self.tides("tides", tides);
+        }
+        for Passed { row, mailbox, above, is_own } in &follow.passed {
+            self.add("passed", json!({"row_idnr": row.0, "mailbox": mailbox.0, "above": above, "is_own": is_own}));
+        }
+    }
+
+    fn tides(&mut self, list: &'static str, tides: &Tides) {
         for tide in tides.mailboxes() {
-            self.add("tides", tide.clone());
-        }
-        for Passed { row, mailbox, is_own } in passed {
-            self.add("passed", json!({"row_idnr": row.0, "mailbox": mailbox.0, "is_own": is_own}));
+            self.add(list, tide.clone());
         }
     }
 
@@ -322,8 +330,8 @@ impl PlanWriter {
         if let Some(xid) = self.source_xid {
             plan["source_xid"] = xid.to_string().into();
         }
-        if let Some(cursors) = &self.cursors {
-            plan["cursors"] = cursors.clone();
+        if self.has_all {
+            plan["has_all"] = true.into();
         }
         if self.copies {
             plan["copies"] = true.into();

@@ -1,6 +1,5 @@
 //! A link: from the outbox of a source into a target, batch by batch.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +8,18 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::admission::{self, Identity, Side};
-use crate::node::apply::{Batch, Bounds, Route};
+use crate::node::apply::{Applied, Batch, Bounds, Route};
 use crate::node::cursor::Cursor;
 use crate::node::listen::Doorbell;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::store;
+use crate::node::tides::Left;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
@@ -79,9 +80,7 @@ pub(crate) struct Link {
     look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
-    /// Mailboxes whose HIGHESTMODSEQ went up on the source and was not taken over yet, and when that is due.
-    tides: BTreeSet<i64>,
-    tides_at: Instant,
+    following: Following,
 }
 
 /// Where a link stands between two batches.
@@ -111,8 +110,7 @@ impl Link {
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
             transient: 0,
-            tides: BTreeSet::new(),
-            tides_at: Instant::now(),
+            following: Following::new(),
         }
     }
 
@@ -193,8 +191,8 @@ impl Link {
             }
             if !more {
                 nap.get_or_insert_with(|| source.nap());
-                if !self.tides.is_empty() {
-                    poll = hub.worker.poll_min;
+                if self.following.is_busy() {
+                    poll = poll.min(LOOK_AGAIN);
                 }
                 poll = self.rest(&mut bell, poll).await;
             }
@@ -275,12 +273,17 @@ impl Link {
             keys.extend(again.clone());
         }
         let more = next.to.is_some() || next.copy.is_some();
-        self.hold_tides(&mut keys, next.ends_range_after(&position.stored));
-        if keys.is_empty() && next.copy == position.stored.copy {
+        self.following.choose(&mut keys, next.ends_range_after(&position.stored));
+        let reached = match &self.following.waiting {
+            Some(waiting) => waiting.are_reached(&of_target, self.source).await?,
+            None => false,
+        };
+        if keys.is_empty() && !reached && next.copy == position.stored.copy {
             read.end().await?;
             position.seen = next;
             // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does.
-            if position.seen != position.stored && position.stored_at.elapsed() >= STORE_INTERVAL {
+            let due = position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
+            if position.seen != position.stored && due {
                 let transaction = of_target.transaction().await?;
                 position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
                 transaction.commit().await?;
@@ -291,13 +294,16 @@ impl Link {
             return Ok((false, more));
         }
         let route = Route { source: &source.endpoint, bounds: self.bounds() };
-        let batch = Batch { keys: &keys, again: &again, cursor: &position.stored, next: &next };
+        let batch = Batch {
+            keys: &keys,
+            again: &again,
+            cursor: &position.stored,
+            next: &next,
+            waiting: self.following.waiting.as_ref(),
+        };
         let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
             Ok(applied) => {
                 self.rows = (self.rows * 2).min(most_rows(&self.hub));
-                self.tides_at = Instant::now() + applied.tides_rest;
-                self.tides.retain(|mailbox| !keys.seqs.contains(mailbox) || applied.tides_left.contains(mailbox));
-                self.tides.extend(&applied.tides_left);
                 applied
             }
             Err(error) => {
@@ -308,7 +314,8 @@ impl Link {
                     return Err(error);
                 }
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
-                route.put_aside(&mut of_target, batch, &error).await?
+                let tides = Left { waiting: self.following.waiting.clone(), ..Left::default() };
+                Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
             }
         };
         read.end().await?;
@@ -322,6 +329,9 @@ impl Link {
             aside = applied.aside,
             "batch applied"
         );
+        let waited = self.following.waiting.is_some();
+        self.following.applied(&keys, applied.tides);
+        target.waiters.change(waited, self.following.waiting.is_some());
         self.brought += i64::try_from(applied.messages).unwrap_or_default();
         if self.brought >= self.look_at_statistics {
             self.look_at_statistics = self.brought * 4;
@@ -335,18 +345,6 @@ impl Link {
         position.seen = next;
         self.acknowledge(&of_source, position).await?;
         Ok((!keys.are_seqs(), more))
-    }
-
-    /// HIGHESTMODSEQs are taken over together with all that the source has, and not too often while it is far behind: others wait.
-    fn hold_tides(&mut self, keys: &mut Keys, ends_range: bool) {
-        if ends_range && self.tides_at <= Instant::now() {
-            keys.seqs.extend(&self.tides);
-            return;
-        }
-        self.tides.append(&mut keys.seqs);
-        if !ends_range {
-            self.tides.extend(&keys.mailboxes);
-        }
     }
 
     /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.

@@ -85,19 +85,29 @@ impl Scene {
             .collect()
     }
 
-    /// Waits until these links have brought all that there is.
+    /// Waits until these links have brought all that there is, and what they do after that is done. Between nodes that all have the same,
+    /// HIGHESTMODSEQ is the same, too.
     async fn at_rest(&self, links: &[(i16, i16)]) {
         let mut clients = Vec::new();
         for node in &self.mesh.nodes {
             clients.push(self.mesh.psql(node.id.0).await);
         }
         let begun = Instant::now();
+        let all = links.len() == self.all_links().len();
         let mut quiet = 0;
-        while quiet < 3 {
+        while quiet < 20 {
             let mut waiting = 0;
             for &(source, target) in links {
                 let of = |id: i16| &clients[usize::try_from(id - 1).unwrap()];
                 waiting += behind(of(source), source, of(target)).await;
+            }
+            if all {
+                let mut seqs = Vec::new();
+                for client in &clients {
+                    seqs.push(highest(client, self.inbox).await);
+                }
+                seqs.dedup();
+                waiting += seqs.len() as i64 - 1;
             }
             quiet = if waiting == 0 { quiet + 1 } else { 0 };
             assert!(begun.elapsed() < DEADLINE, "{waiting} changes wait in {links:?}");
@@ -152,6 +162,12 @@ async fn behind(source: &Client, id: i16, target: &Client) -> i64 {
     let sql = "select count(*) from dbmail_mesh.outbox
                where origin is null and not pg_visible_in_snapshot(txid, $1::text::pg_snapshot)";
     source.query_one(sql, &[&row.get::<_, String>(0)]).await.unwrap().get(0)
+}
+
+/// HIGHESTMODSEQ of a mailbox.
+async fn highest(client: &Client, mailbox: MailboxId) -> i64 {
+    let sql = "select seq from dbmail_mailboxes where mailbox_idnr = $1";
+    client.query_one(sql, &[&mailbox.0]).await.unwrap().get(0)
 }
 
 async fn stop(workers: Vec<Worker>) {

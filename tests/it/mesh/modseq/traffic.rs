@@ -12,11 +12,12 @@ use dbmail_mesh::scratch::standin::{Flags, Session, StoreFlags};
 use tokio::sync::RwLock;
 use tokio_postgres::Client;
 
-use super::{DEADLINE, Scene};
+use super::{DEADLINE, Scene, highest};
 
 const NODES: i16 = 3;
 const MESSAGES: usize = 12;
 const CLIENTS: u64 = 3;
+const GRACE: Duration = Duration::from_millis(400);
 const TRAFFIC: Duration = Duration::from_secs(12);
 
 /// While a client looks at a node, no STORE is under way there: dbmail raises the mailbox before it writes the flags, and who looks in
@@ -147,10 +148,14 @@ async fn roam(
         };
         let there = (here + random.usize(1..nodes.len())) % nodes.len();
         let begun = Instant::now();
-        while !has_all(nodes[there].id.0, sessions[there].client(), &had).await {
+        while !has_all(nodes[there].id.0, sessions[there].client(), &had).await
+            || highest(sessions[there].client(), inbox).await < reader.seq
+        {
             assert!(begun.elapsed() < DEADLINE, "{} does not catch up", nodes[there].name);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        // What was under way there while it caught up is looked at once more.
+        tokio::time::sleep(GRACE).await;
         let _gate = gates[&nodes[there].id.0].write().await;
         reader.move_to(nodes[there].name.as_str());
         reader.sync(&mut sessions[there]).await.unwrap();
