@@ -2,7 +2,7 @@
 -- $1 UIDs, current or former.
 select v.birth_uid, v.state = 'd' as dead, coalesce(v.uid, v.birth_uid) as uid, coalesce(v.mailbox_idnr, 0) as mailbox_idnr,
        coalesce(c.origin_node, n.node_id) as origin_node, coalesce(c.origin_id, g.physmessage_id, 0) as origin_id,
-       coalesce(g.physmessage_id, 0) as physmessage_id, v.flags, v.stamps, v.keywords, coalesce(g.seq, 0) as seq,
+       coalesce(g.physmessage_id, 0) as physmessage_id, v.flags, v.stamps, v.keywords,
        coalesce(g.unique_id, '') as unique_id, coalesce(l.status, g.status, 2::smallint) as status,
        coalesce((select jsonb_agg(jsonb_build_object('uid', b.uid, 'birth', b.birth_uid, 'decided_by', b.decided_by,
                                                      'decided_at', b.decided_at) order by b.uid)

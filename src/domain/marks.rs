@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ids::NodeId;
 use super::register::Register;
 use super::stamp::Stamp;
 
@@ -30,6 +31,17 @@ impl Marks {
                 .map(|(keyword, theirs)| (keyword.clone(), theirs.clone()))
                 .collect(),
         }
+    }
+
+    /// Who wrote those registers of `other` that win over these: one a register. `None`: nobody did, since it came into being.
+    pub fn writers_of_news_in(&self, other: &Self) -> impl Iterator<Item = Option<NodeId>> {
+        let flags = self.flags.iter().zip(&other.flags).filter(|(ours, theirs)| theirs > ours);
+        let keywords = other.keywords.iter().filter(|(keyword, theirs)| match self.keywords.get(*keyword) {
+            Some(ours) => *theirs > ours,
+            None => **theirs > Register::default(),
+        });
+        let stamps = flags.map(|(_, theirs)| theirs.stamp).chain(keywords.map(|(_, theirs)| theirs.stamp));
+        stamps.map(Stamp::node)
     }
 
     /// Each register the later of the two.

@@ -16,6 +16,7 @@ pub mod entry;
 pub mod ids;
 pub mod mailboxes;
 pub mod marks;
+pub mod modseq;
 pub mod register;
 pub mod rule;
 pub mod settlement;

@@ -61,6 +61,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0013_fates",
     "0014_accounts",
     "0015_entries",
+    "0016_modseq",
 ];
 
 impl MigrationSet {

@@ -10,12 +10,14 @@ use deadpool_postgres::{Client, Transaction};
 use super::content::{self, Places, Shipment, Wanted};
 use super::cursor::Cursor;
 use super::placing::{Destination, Verdicts};
-use super::plan::{Found, PlanWriter, View};
+use super::plan::{FIRST_HIDDEN_ROW, Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
+use super::tides::{Follow, Left, Tides};
 use super::{Endpoint, ask, entries, mailboxes as boxes, parents};
 use crate::domain::ids::{BirthUid, MailboxId};
+use crate::domain::modseq;
 use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
 
@@ -37,7 +39,7 @@ pub struct Bounds {
 }
 
 /// What a batch did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Message states joined.
     pub messages: usize,
@@ -47,6 +49,8 @@ pub struct Applied {
     pub late: usize,
     /// Rows that could not be joined and were set aside.
     pub aside: usize,
+    /// What is left to do about MODSEQs.
+    pub tides: Left,
 }
 
 /// Where a batch goes from and to.
@@ -68,6 +72,8 @@ pub struct Batch<'a> {
     pub cursor: &'a Cursor,
     /// Where it is to stand; the same for rows that were set aside and are tried again.
     pub next: &'a Cursor,
+    /// HIGHESTMODSEQs that wait until the target has all that the source had.
+    pub waiting: Option<&'a Tides>,
 }
 
 impl Route<'_> {
@@ -83,7 +89,8 @@ impl Route<'_> {
         beside: &Client,
         batch: Batch<'_>,
     ) -> Result<Applied> {
-        let states = read.messages(&batch.keys.messages).await?;
+        let (states, tides) =
+            futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
         let small = read.entries(&batch.keys.entries).await?;
         let (source, lock_ms) = (self.source.id, self.bounds.lock_ms);
         let mailboxes = parents::join(read, source, target, batch.keys, (&states, &small), lock_ms).await?;
@@ -92,12 +99,23 @@ impl Route<'_> {
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
         let look = Look::at(&transaction, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
-        let arrival = Arrival { states: &states, mailboxes: &mailboxes, look: &look, places: &places, homeless };
-        let applied = self.join(&transaction, batch, &arrival, &shared).await?;
+        let now = batch.ends_range().then(|| tides.clone());
+        let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
+        let arrival = Arrival {
+            states: &states,
+            mailboxes: &mailboxes,
+            look: &look,
+            places: &places,
+            tides: &tides,
+            follow: &follow,
+            homeless,
+        };
+        let mut applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
         let highest_uid = states.iter().map(|state| state.incoming.uid).max().unwrap_or_default();
         let highest_mailbox = mailboxes.keys().next_back().copied().unwrap_or(MailboxId(0));
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
+        applied.tides = left;
         Ok(applied)
     }
 
@@ -163,6 +181,11 @@ impl Route<'_> {
         let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
         content::keep(transaction, shared).await?;
         let (mut plan, waiting) = self.decide(arrival, &view)?;
+        plan.made_up_to(batch.keys.made_up_to);
+        if batch.cursor.copy.is_some() {
+            plan.copies(arrival.tides);
+        }
+        plan.follow(arrival.follow);
         let aside = self.aside(transaction, &waiting, batch, arrival).await?;
         if self.bounds.insists {
             plan.insist();
@@ -178,7 +201,7 @@ impl Route<'_> {
         let (written, advanced) = futures_util::future::join(write, advance).await;
         written.and(advanced)?;
         let (written, late) = plan.counts();
-        Ok(Applied { messages: arrival.states.len(), written, late, aside })
+        Ok(Applied { messages: arrival.states.len(), written, late, aside, ..Applied::default() })
     }
 
     /// What is to be written for each message, and which messages have to wait for their mailbox.
@@ -209,13 +232,48 @@ impl Route<'_> {
                     plan.join(state, goes.mailbox, action, arrival.places.get(&state.content).copied())?;
                 }
                 (None, None) => {}
-                (Some(found), action) => update(&mut plan, state, found, &goes, action),
+                (Some(found), action) => self.update(&mut plan, state, found, &goes, action),
             }
             if goes.rescued {
                 plan.rescue(incoming.birth);
             }
         }
         Ok((plan, waiting))
+    }
+
+    /// A message that is here already: its row, its marks, its mailbox, its MODSEQ.
+    fn update(
+        &self,
+        plan: &mut PlanWriter,
+        state: &MessageState,
+        found: &Found,
+        goes: &Destination,
+        action: Option<Action>,
+    ) {
+        let birth = state.incoming.birth;
+        let row = found.held.row();
+        let row_then = match action {
+            Some(Action::Move { to, .. }) => Some(RowId(to.0)),
+            Some(Action::Stow { .. }) => None,
+            _ => row,
+        };
+        if let Some(action) = action {
+            plan.change(birth, goes.mailbox, found.row_mailbox, action);
+        }
+        if let Some(stamp) = goes.stamp {
+            plan.place(birth, stamp);
+        }
+        let (Some(row), Some(row_then)) = (row, row_then) else { return };
+        let news = found.marks.news_in(&state.marks);
+        if !news.is_empty() {
+            plan.mark(birth, row, row_then, &state.marks, &news);
+        }
+        // What is hidden was never shown with any MODSEQ, and gets a new UID.
+        if row_then.0 < FIRST_HIDDEN_ROW {
+            let mailbox = if row == row_then { found.row_mailbox } else { goes.mailbox };
+            let due = modseq::due((&found.marks, found.modseq), (&state.marks, state.modseq), self.source.id);
+            plan.modseq(state, mailbox, row, row_then, due);
+        }
     }
 
     /// Notes what has no place here yet, and forgets what has found one.
@@ -256,27 +314,6 @@ impl Route<'_> {
     }
 }
 
-/// A message that is here already: its row, its marks, its mailbox.
-fn update(plan: &mut PlanWriter, state: &MessageState, found: &Found, goes: &Destination, action: Option<Action>) {
-    let birth = state.incoming.birth;
-    let row = found.held.row();
-    let row_then = match action {
-        Some(Action::Move { to, .. }) => Some(RowId(to.0)),
-        Some(Action::Stow { .. }) => None,
-        _ => row,
-    };
-    if let Some(action) = action {
-        plan.change(birth, goes.mailbox, found.row_mailbox, action);
-    }
-    if let Some(stamp) = goes.stamp {
-        plan.place(birth, stamp);
-    }
-    let news = found.marks.news_in(&state.marks);
-    if let (Some(row), Some(row_then), false) = (row, row_then, news.is_empty()) {
-        plan.mark(birth, row, row_then, &state.marks, &news);
-    }
-}
-
 /// A look at the target without locks: what it knows of the messages, and what it says of their mailboxes.
 struct Look {
     known: View,
@@ -314,12 +351,27 @@ impl Look {
     }
 }
 
+impl Batch<'_> {
+    /// Whether it brings all that the source has.
+    fn ends_range(&self) -> bool {
+        self.next.ends_range_after(self.cursor)
+    }
+
+    /// The mailboxes of which the source is asked for HIGHESTMODSEQ.
+    fn tidal(&self) -> impl Iterator<Item = &i64> {
+        let follows = self.ends_range() || self.cursor.copy.is_some();
+        self.keys.seqs.iter().chain(self.keys.mailboxes.iter().filter(move |_| follows))
+    }
+}
+
 /// What has come: states, and what was found out about them.
 struct Arrival<'a> {
     states: &'a [MessageState],
     mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
     look: &'a Look,
     places: &'a Places,
+    tides: &'a Tides,
+    follow: &'a Follow,
     /// Entries that could not be joined.
     homeless: Vec<Aside>,
 }

@@ -71,6 +71,12 @@ impl Cursor {
         Self { from: snapshot, to: None, last_id: 0, copy: None }
     }
 
+    /// Whether everything that the source has in the batch that ends with this cursor will be applied: it begins behind nothing that is
+    /// still under way, and leaves nothing.
+    pub fn ends_range_after(&self, before: &Self) -> bool {
+        before.to.is_none() && before.copy.is_none() && self.to.is_none() && self.copy.is_none()
+    }
+
     /// Reads the cursor of the link from `source` on its target; `None` while the link has not begun.
     ///
     /// # Errors

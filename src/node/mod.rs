@@ -21,6 +21,7 @@ pub mod scan;
 pub mod state;
 pub mod status;
 pub mod store;
+pub mod tides;
 
 use crate::domain::ids::NodeId;
 

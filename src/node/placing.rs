@@ -129,6 +129,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::Uid;
     use crate::domain::marks::Marks;
+    use crate::domain::modseq::Modseq;
     use crate::domain::rule::Held;
 
     fn at(stamp: i64, mailbox: i64) -> Register<MailboxId> {
@@ -137,7 +138,13 @@ mod tests {
 
     fn found(place: Register<MailboxId>) -> Found {
         let row_mailbox = place.value;
-        Found { held: Held::Visible { uid: Uid(6) }, place, row_mailbox, marks: Marks::default() }
+        Found {
+            held: Held::Visible { uid: Uid(6) },
+            place,
+            row_mailbox,
+            marks: Marks::default(),
+            modseq: Modseq::default(),
+        }
     }
 
     /// 1 is INBOX, 2 a folder, 3 merged into 4, 5 deleted, 6 deleted with its owner.

@@ -8,8 +8,10 @@ use tokio_postgres::Row;
 
 use super::ask;
 use super::state::{MessageState, registers_from_row};
+use super::tides::{Follow, Passed, Tides};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::marks::{FLAGS, Marks, News};
+use crate::domain::modseq::{Due, Modseq};
 use crate::domain::register::Register;
 use crate::domain::rule::{Action, Held, RowId};
 use crate::domain::stamp::Stamp;
@@ -38,6 +40,8 @@ pub struct Found {
     pub row_mailbox: MailboxId,
     /// Its flags and keywords.
     pub marks: Marks,
+    /// Its MODSEQs.
+    pub modseq: Modseq,
 }
 
 impl View {
@@ -92,9 +96,9 @@ impl Found {
                 return Err(Error::new(Kind::Internal, format!("message {birth} has an unknown state {other}")));
             }
         };
-        let (marks, stamp) = registers_from_row(row)?;
+        let (marks, stamp, modseq) = registers_from_row(row)?;
         let place = Register { stamp, value: mailbox("mailbox_idnr") };
-        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks })
+        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks, modseq })
     }
 }
 
@@ -103,6 +107,9 @@ impl Found {
 pub struct PlanWriter {
     lists: BTreeMap<&'static str, Vec<Value>>,
     origin: Option<NodeId>,
+    source_xid: Option<i64>,
+    has_all: bool,
+    copies: bool,
     insists: bool,
 }
 
@@ -132,6 +139,55 @@ impl PlanWriter {
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
+    }
+
+    /// The batch contains changes that were made in transactions of the source up to this one.
+    pub fn made_up_to(&mut self, xid: Option<i64>) {
+        self.source_xid = xid;
+    }
+
+    /// The batch is part of a first copy: a mailbox that is being copied has no clients here yet, and nobody waits for its numbers.
+    pub fn copies(&mut self, tides: &Tides) {
+        self.copies = true;
+        self.tides("lift", tides);
+    }
+
+    /// HIGHESTMODSEQs go up to the source's, and messages that its clients have passed above them.
+    pub fn follow(&mut self, follow: &Follow) {
+        self.has_all = follow.has_all;
+        for tides in follow.now.iter().filter(|_| follow.has_all).chain(&follow.before) {
+            self.tides("lift", tides);
+        }
+        if let Some(tides) = &follow.now {
+            self.tides("tides", tides);
+        }
+        for Passed { row, mailbox, above, is_own } in &follow.passed {
+            self.add("passed", json!({"row_idnr": row.0, "mailbox": mailbox.0, "above": above, "is_own": is_own}));
+        }
+    }
+
+    fn tides(&mut self, list: &'static str, tides: &Tides) {
+        for tide in tides.mailboxes() {
+            self.add(list, tide.clone());
+        }
+    }
+
+    /// What is due to the MODSEQ of a message in `mailbox`, in `row` now and in `row_then` once its actions are written.
+    pub fn modseq(&mut self, state: &MessageState, mailbox: MailboxId, row: RowId, row_then: RowId, due: Due) {
+        let mut entry =
+            json!({"birth": state.incoming.birth.0, "mailbox": mailbox.0, "row_idnr": row.0, "now_idnr": row_then.0});
+        match due {
+            Due::Nothing => return,
+            Due::Raise => {
+                entry["seq"] = state.modseq.promised.into();
+                entry["promised"] = state.modseq.promised.into();
+            }
+            Due::Change { common } => {
+                entry["seq"] = state.modseq.shown.max(state.modseq.promised).into();
+                entry["common"] = common.into();
+            }
+        }
+        self.add("modseq", entry);
     }
 
     fn add(&mut self, list: &'static str, value: Value) {
@@ -201,6 +257,11 @@ impl PlanWriter {
             row[flag] = i16::from(register.value).into();
         }
         self.add(list, row);
+        // Clients of other nodes know it, and come with theirs.
+        self.add(
+            "modseq",
+            json!({"birth": birth.0, "mailbox": mailbox.0, "seq": state.modseq.shown.max(state.modseq.promised)}),
+        );
         self.registers(birth, &state.marks, state.place.stamp, &state.marks.keywords);
         Ok(())
     }
@@ -267,6 +328,15 @@ impl PlanWriter {
     /// constraint refuses a row.
     pub async fn write(&self, client: &impl GenericClient) -> Result<()> {
         let mut plan = json!({"steps_back": !self.insists, "origin": self.origin.map(|origin| origin.0)});
+        if let Some(xid) = self.source_xid {
+            plan["source_xid"] = xid.to_string().into();
+        }
+        if self.has_all {
+            plan["has_all"] = true.into();
+        }
+        if self.copies {
+            plan["copies"] = true.into();
+        }
         for (list, values) in &self.lists {
             plan[list] = json!(values);
         }

@@ -8,6 +8,7 @@ use tokio_postgres::{IsolationLevel, Row};
 use super::ask;
 use super::cursor::{CopyStage, Cursor};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
+use super::tides::Tides;
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
@@ -22,6 +23,10 @@ pub struct Keys {
     pub entries: BTreeSet<i64>,
     /// `message_idnr`, current or former, or birth UIDs.
     pub messages: BTreeSet<i64>,
+    /// `mailbox_idnr` of those whose HIGHESTMODSEQ went up.
+    pub seqs: BTreeSet<i64>,
+    /// The latest transaction that wrote one of these; `None` when that is not known.
+    pub made_up_to: Option<i64>,
 }
 
 impl Keys {
@@ -31,6 +36,7 @@ impl Keys {
             b'u' => self.users.insert(key),
             b'b' => self.mailboxes.insert(key),
             b'e' => self.entries.insert(key),
+            b's' => self.seqs.insert(key),
             _ => self.messages.insert(key),
         };
     }
@@ -38,7 +44,14 @@ impl Keys {
     /// Each with the code of its kind.
     pub fn rows(&self) -> Vec<(char, i64)> {
         let of = |kind: char, keys: &BTreeSet<i64>| keys.iter().map(|&key| (kind, key)).collect::<Vec<_>>();
-        [of('u', &self.users), of('b', &self.mailboxes), of('e', &self.entries), of('m', &self.messages)].concat()
+        [
+            of('u', &self.users),
+            of('b', &self.mailboxes),
+            of('e', &self.entries),
+            of('m', &self.messages),
+            of('s', &self.seqs),
+        ]
+        .concat()
     }
 
     /// Adds those of `others`.
@@ -47,11 +60,17 @@ impl Keys {
         self.mailboxes.extend(others.mailboxes);
         self.entries.extend(others.entries);
         self.messages.extend(others.messages);
+        self.seqs.extend(others.seqs);
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.users.len() + self.mailboxes.len() + self.entries.len() + self.messages.len()
+        self.users.len() + self.mailboxes.len() + self.entries.len() + self.messages.len() + self.seqs.len()
+    }
+
+    /// Whether nothing has changed but HIGHESTMODSEQs.
+    pub fn are_seqs(&self) -> bool {
+        self.len() == self.seqs.len()
     }
 
     /// Whether there is none.
@@ -64,6 +83,7 @@ fn keys_of(rows: &[Row]) -> Keys {
     let mut keys = Keys::default();
     for row in rows {
         keys.insert(row.get("kind"), row.get("key"));
+        keys.made_up_to = keys.made_up_to.max(Some(row.get("xid")));
     }
     keys
 }
@@ -206,6 +226,16 @@ impl<'a> SourceRead<'a> {
         let keys: Vec<i64> = keys.iter().copied().collect();
         let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_messages.sql"), &[&keys]).await?;
         rows.iter().map(MessageState::from_row).collect()
+    }
+
+    /// HIGHESTMODSEQ of mailboxes, and what the source has of others.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn tides(&self, mailboxes: impl Iterator<Item = &i64>) -> Result<Tides> {
+        let mailboxes: Vec<i64> = mailboxes.copied().collect();
+        let row = ask::row(&self.transaction, include_str!("../../sql/source/read_tides.sql"), &[&mailboxes]).await?;
+        Ok(Tides::from_row(&row))
     }
 
     /// The current state of mailboxes.

@@ -7,6 +7,7 @@ use crate::domain::entry::Entry;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::mailboxes::{Alive, Fate, Name, State};
 use crate::domain::marks::{FLAGS, Marks};
+use crate::domain::modseq::Modseq;
 use crate::domain::register::Register;
 use crate::domain::rule::Incoming;
 use crate::domain::stamp::Stamp;
@@ -166,8 +167,8 @@ pub struct MessageState {
     pub unique_id: String,
     /// 0 new, 1 seen by POP.
     pub status: i16,
-    /// Its MODSEQ on the source (RFC 7162); 0 while dbmail has not given it one.
-    pub seq: i64,
+    /// Its MODSEQs on the source.
+    pub modseq: Modseq,
     /// The numbers that it was given after its birth: an array of objects `uid`, `birth`, `decided_by`, `decided_at`.
     pub numbers: Vec<serde_json::Value>,
 }
@@ -179,7 +180,7 @@ impl MessageState {
     /// `Data` when a register is not in the form that `dbmail_mesh.view_states` gives it.
     pub fn from_row(row: &Row) -> Result<Self> {
         let numbers: serde_json::Value = row.get("numbers");
-        let (marks, place) = registers_from_row(row)?;
+        let (marks, place, modseq) = registers_from_row(row)?;
         Ok(Self {
             incoming: Incoming {
                 birth: BirthUid(row.get("birth_uid")),
@@ -192,7 +193,7 @@ impl MessageState {
             physmessage: row.get("physmessage_id"),
             unique_id: row.get("unique_id"),
             status: row.get("status"),
-            seq: row.get("seq"),
+            modseq,
             numbers: match numbers {
                 serde_json::Value::Array(numbers) => numbers,
                 _ => Vec::new(),
@@ -201,16 +202,17 @@ impl MessageState {
     }
 }
 
-/// Flags and keywords, and the stamp of the mailbox, as `dbmail_mesh.view_states` tells them.
+/// Flags and keywords, the stamp of the mailbox, and the MODSEQs, as `dbmail_mesh.view_states` tells them.
 ///
 /// # Errors
 /// `Data` when they are in another form.
-pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp)> {
+pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp, Modseq)> {
     let malformed = || Error::new(Kind::Data, "a message's registers are not in the form that this version knows");
     let values: Vec<Option<i16>> = row.get("flags");
     let stamps: Vec<i64> = row.get("stamps");
     let mut marks = Marks::default();
-    if values.len() != FLAGS.len() || stamps.len() != FLAGS.len() + 1 {
+    let &[.., place, promised, shown] = stamps.as_slice() else { return Err(malformed()) };
+    if values.len() != FLAGS.len() || stamps.len() != FLAGS.len() + 3 {
         return Err(malformed());
     }
     for ((register, value), stamp) in marks.flags.iter_mut().zip(values).zip(&stamps) {
@@ -222,5 +224,5 @@ pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp)> {
         let value = register.get(1).and_then(serde_json::Value::as_bool).ok_or_else(malformed)?;
         marks.keywords.insert(keyword.clone(), Register { stamp: Stamp(stamp), value });
     }
-    Ok((marks, stamps.last().copied().map_or(Stamp::NEVER, Stamp)))
+    Ok((marks, Stamp(place), Modseq { shown, promised }))
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::Options;
 use super::backoff::Backoff;
+use super::following::Waiters;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,8 @@ pub(crate) struct Node {
     writers: Pool,
     /// Bounds the batches into this node.
     pub(crate) batches: Semaphore,
+    /// Links that wait for others.
+    pub(crate) waiters: Waiters,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
 }
@@ -81,7 +84,8 @@ impl Hub {
                 let (readers, writers) = (endpoint.pool("reader")?, endpoint.pool("writer")?);
                 let batches = Semaphore::new(BATCHES_AT_ONCE);
                 let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
-                Ok((endpoint.id, Node { endpoint, readers, writers, batches, bell, asleep }))
+                let waiters = Waiters::default();
+                Ok((endpoint.id, Node { endpoint, readers, writers, batches, waiters, bell, asleep }))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         Ok(Self {

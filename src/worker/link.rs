@@ -8,16 +8,18 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::admission::{self, Identity, Side};
-use crate::node::apply::{Batch, Bounds, Route};
+use crate::node::apply::{Applied, Batch, Bounds, Route};
 use crate::node::cursor::Cursor;
 use crate::node::listen::Doorbell;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::store;
+use crate::node::tides::Left;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
@@ -78,6 +80,7 @@ pub(crate) struct Link {
     look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
+    following: Following,
 }
 
 /// Where a link stands between two batches.
@@ -107,6 +110,7 @@ impl Link {
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
             transient: 0,
+            following: Following::new(),
         }
     }
 
@@ -187,6 +191,9 @@ impl Link {
             }
             if !more {
                 nap.get_or_insert_with(|| source.nap());
+                if self.following.is_busy() {
+                    poll = poll.min(LOOK_AGAIN);
+                }
                 poll = self.rest(&mut bell, poll).await;
             }
         }
@@ -266,11 +273,17 @@ impl Link {
             keys.extend(again.clone());
         }
         let more = next.to.is_some() || next.copy.is_some();
-        if keys.is_empty() && next.copy == position.stored.copy {
+        self.following.choose(&mut keys, next.ends_range_after(&position.stored));
+        let reached = match &self.following.waiting {
+            Some(waiting) => waiting.are_reached(&of_target, self.source).await?,
+            None => false,
+        };
+        if keys.is_empty() && !reached && next.copy == position.stored.copy {
             read.end().await?;
             position.seen = next;
             // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does.
-            if position.seen != position.stored && position.stored_at.elapsed() >= STORE_INTERVAL {
+            let due = position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
+            if position.seen != position.stored && due {
                 let transaction = of_target.transaction().await?;
                 position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
                 transaction.commit().await?;
@@ -281,7 +294,13 @@ impl Link {
             return Ok((false, more));
         }
         let route = Route { source: &source.endpoint, bounds: self.bounds() };
-        let batch = Batch { keys: &keys, again: &again, cursor: &position.stored, next: &next };
+        let batch = Batch {
+            keys: &keys,
+            again: &again,
+            cursor: &position.stored,
+            next: &next,
+            waiting: self.following.waiting.as_ref(),
+        };
         let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
             Ok(applied) => {
                 self.rows = (self.rows * 2).min(most_rows(&self.hub));
@@ -295,7 +314,8 @@ impl Link {
                     return Err(error);
                 }
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
-                route.put_aside(&mut of_target, batch, &error).await?
+                let tides = Left { waiting: self.following.waiting.clone(), ..Left::default() };
+                Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
             }
         };
         read.end().await?;
@@ -309,6 +329,9 @@ impl Link {
             aside = applied.aside,
             "batch applied"
         );
+        let waited = self.following.waiting.is_some();
+        self.following.applied(&keys, applied.tides);
+        target.waiters.change(waited, self.following.waiting.is_some());
         self.brought += i64::try_from(applied.messages).unwrap_or_default();
         if self.brought >= self.look_at_statistics {
             self.look_at_statistics = self.brought * 4;
@@ -321,7 +344,7 @@ impl Link {
         position.stored_at = Instant::now();
         position.seen = next;
         self.acknowledge(&of_source, position).await?;
-        Ok((true, more))
+        Ok((!keys.are_seqs(), more))
     }
 
     /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.

@@ -13,6 +13,7 @@ mod fates;
 mod hazards;
 mod install;
 mod mailboxes;
+mod modseq;
 mod order;
 mod same;
 mod scenario;
