@@ -193,8 +193,9 @@ impl Route<'_> {
                 plan.numbers(&state.numbers);
                 let nowhere = Place { reported: None, changes: false };
                 if let Some(action) = rule::decide(held, incoming, nowhere) {
-                    let mailbox = found.map_or(state.place.value, |found| found.place.value);
-                    plan.change(incoming.birth, mailbox, mailbox, action);
+                    let (mailbox, row_mailbox) =
+                        found.map_or((state.place.value, MailboxId(0)), |found| (found.place.value, found.row_mailbox));
+                    plan.change(incoming.birth, mailbox, row_mailbox, action);
                 }
                 continue;
             }
@@ -268,12 +269,12 @@ fn update(plan: &mut PlanWriter, state: &MessageState, found: &Found, goes: &Des
     if let Some(action) = action {
         plan.change(birth, goes.mailbox, found.row_mailbox, action);
     }
-    if let Some(stamp) = goes.stamp {
-        plan.place(birth, stamp);
+    if let (Some(stamp), Some(row)) = (goes.stamp, row) {
+        plan.place(birth, (row, found.row_mailbox), stamp);
     }
     let news = found.marks.news_in(&state.marks);
     if let (Some(row), Some(row_then), false) = (row, row_then, news.is_empty()) {
-        plan.mark(birth, row, row_then, &state.marks, &news);
+        plan.mark(birth, (row, found.row_mailbox), row_then, &state.marks, &news);
     }
 }
 

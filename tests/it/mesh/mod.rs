@@ -13,6 +13,7 @@ mod hazards;
 mod install;
 mod mailboxes;
 mod order;
+mod review;
 mod same;
 mod scenario;
 mod torn;
