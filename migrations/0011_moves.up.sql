@@ -209,6 +209,8 @@ begin
     select l.uid into due from dbmail_mesh.late l where l.row_idnr = old.message_idnr;
     new.message_idnr := dbmail_mesh.number_moved(new.mailbox_idnr, old.message_idnr, due);
   exception when others then
+    -- A message's UID only rises: what is drawn from now on is above those that it had.
+    perform dbmail_mesh.next_uid(greatest(old.message_idnr, due));
     new.message_idnr := dbmail_mesh.number_or_way_out(new.mailbox_idnr);
   end;
   return new;

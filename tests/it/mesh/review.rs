@@ -104,3 +104,26 @@ async fn a_flag_finds_a_message_that_is_being_moved() {
     }
     worker.stop().await;
 }
+
+/// A message with a UID of another node is moved while the line of its new mailbox is held for too long. The number that was taken
+/// without the lock could lie below its UID; the table of numbers refused it, and dbmail's statement failed (guarantee G).
+#[tokio::test]
+async fn a_message_moves_up_also_without_the_lock() {
+    let (mesh, inbox) = Mesh::with_inbox("upward", 2, 8).await;
+    let mut there = mesh.dbmail(2).await;
+    let mut here = mesh.dbmail(1).await;
+    let folder = here.create_mailbox("alice", "Folder").await.unwrap();
+    let uid = there.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    worker.stop().await;
+    let mut holder = mesh.psql(1).await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("select from dbmail_mesh.line where mailbox_idnr = $1 for update", &[&folder.0]).await.unwrap();
+    assert_eq!(here.move_messages(inbox, &[uid], folder).await.unwrap(), 1);
+    held.commit().await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(folder, 1).await;
+    mesh.await_equal(inbox, 0).await;
+    worker.stop().await;
+}
