@@ -127,3 +127,39 @@ async fn a_message_moves_up_also_without_the_lock() {
     mesh.await_equal(inbox, 0).await;
     worker.stop().await;
 }
+
+/// A user is to go who has no mailbox left; somebody's foreign key holds him up for a moment, and in this moment dbmail makes an INBOX
+/// for him and delivers into it. Both went by the cascade, noted nowhere (guarantee E).
+#[tokio::test]
+async fn mail_that_arrives_while_a_user_goes_is_not_lost_by_cascade() {
+    let mesh = Mesh::new("usergoes", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let bob = session.create_user("bob").await.unwrap();
+    let client = mesh.psql(1).await;
+    client.execute("update dbmail_mesh.account set died_at = now() where user_idnr = $1", &[&bob]).await.unwrap();
+    let mut holder = mesh.psql(1).await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("select from dbmail_users where user_idnr = $1 for key share", &[&bob]).await.unwrap();
+    let remover = tokio::spawn(async move {
+        client
+            .batch_execute(
+                "begin; select dbmail_mesh.guard(20000, 20000);
+                 select dbmail_mesh.remove_account(id) from dbmail_mesh.account where born_as = 'bob'; commit",
+            )
+            .await
+    });
+    mesh.await_count(1, WAITS, 1).await;
+    let inbox = session.create_mailbox("bob", "INBOX").await.unwrap();
+    // Its end, the quota, may wait for the worker.
+    let delivery = tokio::spawn(async move { session.deliver(inbox, &Mail::named("m")).await.unwrap() });
+    let arrived = "select count(*) from dbmail_messages where unique_id = 'm' and message_idnr < 8589934592";
+    mesh.await_count(1, arrived, 1).await;
+    held.commit().await.unwrap();
+    remover.await.unwrap().unwrap();
+    delivery.await.unwrap();
+    assert_eq!(mesh.count(1, "select count(*) from dbmail_messages where unique_id = 'm'").await, 1);
+    let worker = mesh.work();
+    mesh.await_count(1, "select count(*) from dbmail_users where userid = 'bob'", 0).await;
+    mesh.await_count(1, "select count(*) from dbmail_mesh.kept_messages where unique_id = 'm'", 1).await;
+    worker.stop().await;
+}
