@@ -248,8 +248,8 @@ create trigger _100_dbmail_mesh_moved before update of mailbox_idnr on public.db
 comment on trigger _100_dbmail_mesh_moved on public.dbmail_messages is 'Chooses the UID of a message that is moved.';
 
 create trigger _900_dbmail_mesh_moved after update of mailbox_idnr on public.dbmail_messages
-  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and new.status < 2
-                     and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and old.status < 2
+                     and new.status < 2 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_moved();
 comment on trigger _900_dbmail_mesh_moved on public.dbmail_messages is 'Notes a moved message for the peers.';
 

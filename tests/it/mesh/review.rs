@@ -163,3 +163,21 @@ async fn mail_that_arrives_while_a_user_goes_is_not_lost_by_cascade() {
     mesh.await_count(1, "select count(*) from dbmail_mesh.kept_messages where unique_id = 'm'", 1).await;
     worker.stop().await;
 }
+
+/// An admin brings expunged messages back into another mailbox, by one statement. The row was given a new UID, but it was taken for a
+/// number of the dead message: visible here, dead to all others (guarantee D).
+#[tokio::test]
+async fn what_is_brought_back_into_another_mailbox_is_a_new_message() {
+    let (mesh, inbox) = Mesh::with_inbox("undelete", 2, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let folder = session.create_mailbox("alice", "Restored").await.unwrap();
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    session.store(inbox, &[uid], &StoreFlags::add(Flags { deleted: true, ..Flags::default() })).await.unwrap();
+    session.expunge(inbox).await.unwrap();
+    let restore = "update dbmail_messages set status = 0, deleted_flag = 0, mailbox_idnr = $2
+                   where message_idnr = $1 and status = 2";
+    assert_eq!(mesh.psql(1).await.execute(restore, &[&uid.0, &folder.0]).await.unwrap(), 1);
+    let worker = mesh.work();
+    mesh.await_equal(folder, 1).await;
+    worker.stop().await;
+}
