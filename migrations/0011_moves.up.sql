@@ -209,6 +209,8 @@ begin
     select l.uid into due from dbmail_mesh.late l where l.row_idnr = old.message_idnr;
     new.message_idnr := dbmail_mesh.number_moved(new.mailbox_idnr, old.message_idnr, due);
   exception when others then
+    -- A message's UID only rises: what is drawn from now on is above those that it had.
+    perform dbmail_mesh.next_uid(greatest(old.message_idnr, due));
     new.message_idnr := dbmail_mesh.number_or_way_out(new.mailbox_idnr);
   end;
   return new;
@@ -246,8 +248,8 @@ create trigger _100_dbmail_mesh_moved before update of mailbox_idnr on public.db
 comment on trigger _100_dbmail_mesh_moved on public.dbmail_messages is 'Chooses the UID of a message that is moved.';
 
 create trigger _900_dbmail_mesh_moved after update of mailbox_idnr on public.dbmail_messages
-  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and new.status < 2
-                     and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and old.status < 2
+                     and new.status < 2 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_moved();
 comment on trigger _900_dbmail_mesh_moved on public.dbmail_messages is 'Notes a moved message for the peers.';
 

@@ -7,6 +7,7 @@ drop function dbmail_mesh.write_waits(jsonb);
 drop function dbmail_mesh.write_stows(jsonb);
 drop function dbmail_mesh.write_owner_sizes(jsonb);
 drop function dbmail_mesh.touched_by(jsonb);
+drop function dbmail_mesh.lock_planned_rows(jsonb);
 drop function dbmail_mesh.view_states(bigint[]);
 
 delete from dbmail_mesh.migration where version = 12;

@@ -64,6 +64,7 @@ begin
   touched := dbmail_mesh.touched_by(plan);
   perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (touched) order by m.mailbox_idnr for no key update;
   update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = any (touched);
+  perform dbmail_mesh.lock_planned_rows(plan -> 'rows');
 
   -- Ascending, as everywhere; a number belongs to one message for ever.
   insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at)
@@ -102,6 +103,29 @@ begin
 end
 $$;
 
+-- A row that dbmail moves meanwhile may have another number by now: what is written for the old one would match nothing, but its
+-- tombstone or its stamps would say that it was written.
+create function dbmail_mesh.lock_planned_rows(rows jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if rows is null then
+    return;
+  end if;
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(rows) as e(row_idnr bigint))
+  order by g.message_idnr for no key update;
+  -- A statement of its own: its snapshot is newer than the locks.
+  if exists (select from jsonb_to_recordset(rows) as e(row_idnr bigint, row_mailbox bigint)
+             left join public.dbmail_messages g on g.message_idnr = e.row_idnr
+             where g.message_idnr is null or (g.mailbox_idnr <> e.row_mailbox and g.status < 2)) then
+    raise exception 'a message was moved or removed by dbmail meanwhile'
+      using errcode = 'serialization_failure', hint = 'It is looked at again.';
+  end if;
+end
+$$;
+comment on function dbmail_mesh.lock_planned_rows is 'Part of write_plan: locks the rows that it writes to, and refuses a plan that was made for rows which are elsewhere by now.';
+
 create function dbmail_mesh.touched_by(plan jsonb) returns bigint[]
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -132,11 +156,6 @@ begin
   perform from public.dbmail_messages g
   where g.message_idnr in (select e.row_idnr from jsonb_to_recordset(moves) as e(row_idnr bigint))
   order by g.message_idnr for update;
-  if exists (select from jsonb_to_recordset(moves) as e(row_idnr bigint, row_mailbox bigint)
-             join public.dbmail_messages g on g.message_idnr = e.row_idnr
-             where g.mailbox_idnr <> e.row_mailbox and g.status < 2) then
-    raise exception 'a message was moved by dbmail meanwhile' using errcode = 'serialization_failure';
-  end if;
   -- Who owns what changes hands, before it does.
   perform dbmail_mesh.write_owner_sizes(moves);
   -- A message that was expunged a moment ago stays under its old UID: dead is dead.

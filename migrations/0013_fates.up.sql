@@ -92,7 +92,8 @@ declare
   dead dbmail_mesh.account;
 begin
   select * into dead from dbmail_mesh.account a where a.id = which;
-  perform from public.dbmail_users u where u.user_idnr = dead.user_idnr for no key update;
+  -- From here on nobody makes a mailbox for him: it would go by the cascade, with what is delivered into it.
+  perform from public.dbmail_users u where u.user_idnr = dead.user_idnr for update;
   insert into dbmail_mesh.mailbox_fate (mailbox_idnr, source_id, source_xid)
   select m.mailbox_idnr, dead.source_id, dead.source_xid from public.dbmail_mailboxes m where m.owner_idnr = dead.user_idnr
   on conflict do nothing;

@@ -215,6 +215,7 @@ declare
 begin
   touched := dbmail_mesh.touched_by(plan);
   crossed := dbmail_mesh.raise_seq(plan, touched);
+  perform dbmail_mesh.lock_planned_rows(plan -> 'rows');
 
   -- Ascending, as everywhere; a number belongs to one message for ever.
   insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at)

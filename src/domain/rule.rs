@@ -117,6 +117,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The row that is here already and that it is about.
+    pub fn row(self) -> Option<RowId> {
+        match self {
+            Self::Move { row, .. } | Self::Wait { row, .. } | Self::Stow { row, .. } => Some(row),
+            Self::Kill { row, .. } => row,
+            Self::Take { .. } | Self::Hide { .. } => None,
+        }
+    }
+}
+
 /// Whether a message with this UID may become visible in a mailbox whose reported line is `reported` (guarantee B).
 pub fn may_show(uid: Uid, reported: Uid) -> bool {
     uid > reported

@@ -216,8 +216,9 @@ impl Route<'_> {
                 plan.numbers(&state.numbers);
                 let nowhere = Place { reported: None, changes: false };
                 if let Some(action) = rule::decide(held, incoming, nowhere) {
-                    let mailbox = found.map_or(state.place.value, |found| found.place.value);
-                    plan.change(incoming.birth, mailbox, mailbox, action);
+                    let (mailbox, row_mailbox) =
+                        found.map_or((state.place.value, MailboxId(0)), |found| (found.place.value, found.row_mailbox));
+                    plan.change(incoming.birth, mailbox, row_mailbox, action);
                 }
                 continue;
             }
@@ -260,13 +261,13 @@ impl Route<'_> {
         if let Some(action) = action {
             plan.change(birth, goes.mailbox, found.row_mailbox, action);
         }
-        if let Some(stamp) = goes.stamp {
-            plan.place(birth, stamp);
+        if let (Some(stamp), Some(row)) = (goes.stamp, row) {
+            plan.place(birth, (row, found.row_mailbox), stamp);
         }
         let (Some(row), Some(row_then)) = (row, row_then) else { return };
         let news = found.marks.news_in(&state.marks);
         if !news.is_empty() {
-            plan.mark(birth, row, row_then, &state.marks, &news);
+            plan.mark(birth, (row, found.row_mailbox), row_then, &state.marks, &news);
         }
         // What is hidden was never shown with any MODSEQ, and gets a new UID.
         if row_then.0 < FIRST_HIDDEN_ROW {

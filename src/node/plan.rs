@@ -194,6 +194,11 @@ impl PlanWriter {
         self.lists.entry(list).or_default().push(value);
     }
 
+    /// A row as it was seen: if dbmail moves it before the plan is written, the plan is refused.
+    fn seen(&mut self, row: RowId, row_mailbox: MailboxId) {
+        self.add("rows", json!({"row_idnr": row.0, "row_mailbox": row_mailbox.0}));
+    }
+
     /// A number that a message was given.
     pub fn number(&mut self, uid: Uid, birth: BirthUid, decided_by: NodeId, decided_at: &str) {
         self.add(
@@ -206,11 +211,13 @@ impl PlanWriter {
     /// row: those take [`Self::join`].
     pub fn change(&mut self, birth: BirthUid, mailbox: MailboxId, row_mailbox: MailboxId, action: Action) {
         let (birth, mailbox) = (birth.0, mailbox.0);
+        if let Some(row) = action.row() {
+            self.seen(row, row_mailbox);
+        }
         match action {
             Action::Move { row, from, to } => self.add(
                 "move",
-                json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "row_mailbox": row_mailbox.0, "old_uid": from.0,
-                       "uid": to.0}),
+                json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "old_uid": from.0, "uid": to.0}),
             ),
             Action::Wait { row, uid } => {
                 self.add("wait", json!({"birth": birth, "mailbox": mailbox, "row_idnr": row.0, "uid": uid.0}));
@@ -266,8 +273,17 @@ impl PlanWriter {
         Ok(())
     }
 
-    /// What is new in the flags and keywords of a message that is here, in `row` now and in `row_then` once its actions are written.
-    pub fn mark(&mut self, birth: BirthUid, row: RowId, row_then: RowId, theirs: &Marks, news: &News) {
+    /// What is new in the flags and keywords of a message that is here, in `row` of `row_mailbox` now and in `row_then` once its actions
+    /// are written.
+    pub fn mark(
+        &mut self,
+        birth: BirthUid,
+        (row, row_mailbox): (RowId, MailboxId),
+        row_then: RowId,
+        theirs: &Marks,
+        news: &News,
+    ) {
+        self.seen(row, row_mailbox);
         let mut entry = json!({"birth": birth.0, "row_idnr": row.0, "now_idnr": row_then.0});
         if news.flags {
             for (flag, register) in FLAGS.iter().zip(&theirs.flags) {
@@ -287,8 +303,9 @@ impl PlanWriter {
         self.registers(birth, &flags, Stamp::NEVER, &news.keywords);
     }
 
-    /// The stamp of a message's mailbox.
-    pub fn place(&mut self, birth: BirthUid, stamp: Stamp) {
+    /// The stamp of the mailbox of a message that is here in `row` of `row_mailbox`.
+    pub fn place(&mut self, birth: BirthUid, (row, row_mailbox): (RowId, MailboxId), stamp: Stamp) {
+        self.seen(row, row_mailbox);
         self.registers(birth, &Marks::default(), stamp, &BTreeMap::new());
     }
 

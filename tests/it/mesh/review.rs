@@ -1,0 +1,183 @@
+//! Interleavings that a review found: each once broke a guarantee.
+
+use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
+
+use super::Mesh;
+
+/// Whether a session of this database waits for a row.
+const WAITS: &str = "select least(count(*), 1) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and wait_event in ('transactionid', 'tuple')";
+
+/// An expunge arrives while dbmail moves the message, which gets a new UID by that. The worker waited for the row, found nothing under
+/// the old UID any more, and wrote the tombstone all the same: the message stayed visible for ever, for to the mesh it was dead
+/// (guarantees C and D).
+#[tokio::test]
+async fn an_expunge_finds_a_message_that_is_being_moved() {
+    let (mesh, inbox) = Mesh::with_inbox("killmove", 2, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let folder = session.create_mailbox("alice", "Folder").await.unwrap();
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    session.deliver(folder, &Mail::named("later")).await.unwrap();
+    session.store(inbox, &[uid], &StoreFlags::add(Flags { deleted: true, ..Flags::default() })).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    mesh.await_equal(folder, 1).await;
+    mesh.await_count(2, "select count(*) from dbmail_messages where deleted_flag = 1", 1).await;
+
+    let mut mover = mesh.psql(2).await;
+    let open = mover.transaction().await.unwrap();
+    open.execute("update dbmail_messages set mailbox_idnr = $2 where message_idnr = $1", &[&uid.0, &folder.0])
+        .await
+        .unwrap();
+    session.expunge(inbox).await.unwrap();
+    mesh.await_count(2, WAITS, 1).await;
+    open.commit().await.unwrap();
+    mesh.await_equal(folder, 1).await;
+    worker.stop().await;
+}
+
+/// A peer has moved a message to where it is late, and sets a keyword; at that moment INBOX is renamed here, which keeps the UIDs. The
+/// rename is the later move, but the message was queued for the other mailbox under the stamp of the rename: it ended where the earlier
+/// put it, and a node that had heard of the rename showed it elsewhere, with the same stamp, for ever (guarantee D).
+#[tokio::test]
+async fn a_message_that_is_late_elsewhere_stays_where_a_later_rename_put_it() {
+    let (mesh, inbox) = Mesh::with_inbox("waitmove", 2, 2).await;
+    let (mut here, mut there) = (mesh.dbmail(2).await, mesh.dbmail(1).await);
+    let folder = there.create_mailbox("alice", "Folder").await.unwrap();
+    let new = there.create_mailbox("alice", "New").await.unwrap();
+    let uid = there.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    mesh.await_count(2, &format!("select count(*) from dbmail_mailboxes where mailbox_idnr in ({folder}, {new})"), 2)
+        .await;
+    worker.stop().await;
+    // What is delivered here makes the message late in the folder.
+    for n in 0..3 {
+        here.deliver(folder, &Mail::named(&format!("later{n}"))).await.unwrap();
+    }
+    there.move_messages(inbox, &[uid], folder).await.unwrap();
+    let mut mover = mesh.psql(2).await;
+    let open = mover.transaction().await.unwrap();
+    open.execute("update dbmail_messages set mailbox_idnr = $2 where mailbox_idnr = $1", &[&inbox.0, &new.0])
+        .await
+        .unwrap();
+    let worker = mesh.work_for(&[2]);
+    mesh.await_count(2, WAITS, 1).await;
+    open.commit().await.unwrap();
+    mesh.await_count(2, "select count(*) from dbmail_mesh.late", 0).await;
+    let both = mesh.work_for(&[1]);
+    mesh.await_equal(folder, 3).await;
+    mesh.await_equal(new, 1).await;
+    both.stop().await;
+    worker.stop().await;
+}
+
+/// A peer flags a message that dbmail moves at that moment, by which it gets a new UID. The flag matched no row, but its stamp was
+/// written: the nodes never agreed again (guarantee D).
+#[tokio::test]
+async fn a_flag_finds_a_message_that_is_being_moved() {
+    let (mesh, inbox) = Mesh::with_inbox("markmove", 2, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let folder = session.create_mailbox("alice", "Folder").await.unwrap();
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    session.deliver(folder, &Mail::named("later")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    mesh.await_equal(folder, 1).await;
+
+    let mut mover = mesh.psql(2).await;
+    let open = mover.transaction().await.unwrap();
+    open.execute("update dbmail_messages set mailbox_idnr = $2 where message_idnr = $1", &[&uid.0, &folder.0])
+        .await
+        .unwrap();
+    session
+        .store(inbox, &[uid], &StoreFlags::add(Flags { flagged: true, ..Flags::default() }).keywords(&["work"]))
+        .await
+        .unwrap();
+    mesh.await_count(2, WAITS, 1).await;
+    open.commit().await.unwrap();
+    mesh.await_equal(folder, 2).await;
+    let flagged = "select count(*) from dbmail_messages g join dbmail_keywords k using (message_idnr)
+                   where g.unique_id = 'm' and g.flagged_flag = 1 and g.status < 2 and k.keyword = 'work'";
+    for node in [1, 2] {
+        mesh.await_count(node, flagged, 1).await;
+    }
+    worker.stop().await;
+}
+
+/// A message with a UID of another node is moved while the line of its new mailbox is held for too long. The number that was taken
+/// without the lock could lie below its UID; the table of numbers refused it, and dbmail's statement failed (guarantee G).
+#[tokio::test]
+async fn a_message_moves_up_also_without_the_lock() {
+    let (mesh, inbox) = Mesh::with_inbox("upward", 2, 8).await;
+    let mut there = mesh.dbmail(2).await;
+    let mut here = mesh.dbmail(1).await;
+    let folder = here.create_mailbox("alice", "Folder").await.unwrap();
+    let uid = there.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    worker.stop().await;
+    let mut holder = mesh.psql(1).await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("select from dbmail_mesh.line where mailbox_idnr = $1 for update", &[&folder.0]).await.unwrap();
+    assert_eq!(here.move_messages(inbox, &[uid], folder).await.unwrap(), 1);
+    held.commit().await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(folder, 1).await;
+    mesh.await_equal(inbox, 0).await;
+    worker.stop().await;
+}
+
+/// A user is to go who has no mailbox left; somebody's foreign key holds him up for a moment, and in this moment dbmail makes an INBOX
+/// for him and delivers into it. Both went by the cascade, noted nowhere (guarantee E).
+#[tokio::test]
+async fn mail_that_arrives_while_a_user_goes_is_not_lost_by_cascade() {
+    let mesh = Mesh::new("usergoes", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let bob = session.create_user("bob").await.unwrap();
+    let client = mesh.psql(1).await;
+    client.execute("update dbmail_mesh.account set died_at = now() where user_idnr = $1", &[&bob]).await.unwrap();
+    let mut holder = mesh.psql(1).await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("select from dbmail_users where user_idnr = $1 for key share", &[&bob]).await.unwrap();
+    let remover = tokio::spawn(async move {
+        client
+            .batch_execute(
+                "begin; select dbmail_mesh.guard(20000, 20000);
+                 select dbmail_mesh.remove_account(id) from dbmail_mesh.account where born_as = 'bob'; commit",
+            )
+            .await
+    });
+    mesh.await_count(1, WAITS, 1).await;
+    let inbox = session.create_mailbox("bob", "INBOX").await.unwrap();
+    // Its end, the quota, may wait for the worker.
+    let delivery = tokio::spawn(async move { session.deliver(inbox, &Mail::named("m")).await.unwrap() });
+    let arrived = "select count(*) from dbmail_messages where unique_id = 'm' and message_idnr < 8589934592";
+    mesh.await_count(1, arrived, 1).await;
+    held.commit().await.unwrap();
+    remover.await.unwrap().unwrap();
+    delivery.await.unwrap();
+    assert_eq!(mesh.count(1, "select count(*) from dbmail_messages where unique_id = 'm'").await, 1);
+    let worker = mesh.work();
+    mesh.await_count(1, "select count(*) from dbmail_users where userid = 'bob'", 0).await;
+    mesh.await_count(1, "select count(*) from dbmail_mesh.kept_messages where unique_id = 'm'", 1).await;
+    worker.stop().await;
+}
+
+/// An admin brings expunged messages back into another mailbox, by one statement. The row was given a new UID, but it was taken for a
+/// number of the dead message: visible here, dead to all others (guarantee D).
+#[tokio::test]
+async fn what_is_brought_back_into_another_mailbox_is_a_new_message() {
+    let (mesh, inbox) = Mesh::with_inbox("undelete", 2, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let folder = session.create_mailbox("alice", "Restored").await.unwrap();
+    let uid = session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    session.store(inbox, &[uid], &StoreFlags::add(Flags { deleted: true, ..Flags::default() })).await.unwrap();
+    session.expunge(inbox).await.unwrap();
+    let restore = "update dbmail_messages set status = 0, deleted_flag = 0, mailbox_idnr = $2
+                   where message_idnr = $1 and status = 2";
+    assert_eq!(mesh.psql(1).await.execute(restore, &[&uid.0, &folder.0]).await.unwrap(), 1);
+    let worker = mesh.work();
+    mesh.await_equal(folder, 1).await;
+    worker.stop().await;
+}
