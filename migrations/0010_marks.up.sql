@@ -12,7 +12,8 @@ create table dbmail_mesh.message_register (
   deleted bigint not null default 0,
   flagged bigint not null default 0,
   draft bigint not null default 0,
-  place bigint not null default 0
+  place bigint not null default 0,
+  seq bigint not null default 0
 ) with (fillfactor = 80);
 comment on table dbmail_mesh.message_register is 'Stamps (see next_stamp) of messages whose flags or mailbox have changed; 0: never.';
 comment on column dbmail_mesh.message_register.birth_uid is 'The message: its first UID.';
@@ -22,6 +23,7 @@ comment on column dbmail_mesh.message_register.deleted is 'Of deleted_flag.';
 comment on column dbmail_mesh.message_register.flagged is 'Of flagged_flag.';
 comment on column dbmail_mesh.message_register.draft is 'Of draft_flag.';
 comment on column dbmail_mesh.message_register.place is 'Of mailbox_idnr: when it was moved.';
+comment on column dbmail_mesh.message_register.seq is 'No stamp, but a MODSEQ: of the last change of flags that was made here, or one that this node gave the message because clients may have passed that of the change. Each node that has this state gives the message at least this. 0: never.';
 
 create table dbmail_mesh.keyword_register (
   birth_uid bigint not null,
@@ -46,24 +48,26 @@ as $$
 declare
   fresh bigint := dbmail_mesh.next_stamp(0);
 begin
-  insert into dbmail_mesh.message_register as r (birth_uid, seen, answered, deleted, flagged, draft)
+  insert into dbmail_mesh.message_register as r (birth_uid, seen, answered, deleted, flagged, draft, seq)
   values (dbmail_mesh.birth_of(new.message_idnr),
           case when new.seen_flag <> old.seen_flag then fresh else 0 end,
           case when new.answered_flag <> old.answered_flag then fresh else 0 end,
           case when new.deleted_flag <> old.deleted_flag then fresh else 0 end,
           case when new.flagged_flag <> old.flagged_flag then fresh else 0 end,
-          case when new.draft_flag <> old.draft_flag then fresh else 0 end)
+          case when new.draft_flag <> old.draft_flag then fresh else 0 end,
+          new.seq)
   on conflict (birth_uid) do update
   set seen = case when excluded.seen > 0 then dbmail_mesh.next_stamp(r.seen) else r.seen end,
       answered = case when excluded.answered > 0 then dbmail_mesh.next_stamp(r.answered) else r.answered end,
       deleted = case when excluded.deleted > 0 then dbmail_mesh.next_stamp(r.deleted) else r.deleted end,
       flagged = case when excluded.flagged > 0 then dbmail_mesh.next_stamp(r.flagged) else r.flagged end,
-      draft = case when excluded.draft > 0 then dbmail_mesh.next_stamp(r.draft) else r.draft end;
+      draft = case when excluded.draft > 0 then dbmail_mesh.next_stamp(r.draft) else r.draft end,
+      seq = greatest(r.seq, excluded.seq);
   perform dbmail_mesh.note('m', new.message_idnr);
   return null;
 end
 $$;
-comment on function dbmail_mesh.capture_flags is 'Stamps the flags that have changed, and notes the message.';
+comment on function dbmail_mesh.capture_flags is 'Stamps the flags that have changed, keeps the message''s MODSEQ, and notes the message.';
 
 create function dbmail_mesh.capture_keyword_added() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -13,7 +13,7 @@ as $$
   select v.birth_uid, v.state, v.uid, v.row_idnr, v.mailbox_idnr, g.mailbox_idnr,
          array[g.seen_flag, g.answered_flag, g.deleted_flag, g.flagged_flag, g.draft_flag],
          array[coalesce(r.seen, 0), coalesce(r.answered, 0), coalesce(r.deleted, 0), coalesce(r.flagged, 0), coalesce(r.draft, 0),
-               coalesce(r.place, 0)],
+               coalesce(r.place, 0), coalesce(r.seq, 0), coalesce(g.seq, 0)],
          coalesce(k.keywords, '{}'::jsonb)
   from dbmail_mesh.view_messages(births) v
   left join public.dbmail_messages g on g.message_idnr = v.row_idnr
@@ -26,7 +26,7 @@ as $$
             on c.keyword = w.keyword::text) e
   ) k on true
 $$;
-comment on function dbmail_mesh.view_states is 'As view_messages, with the registers: five flags in the order of message_register and their stamps, the stamp of the mailbox last; keywords as {keyword: [stamp, present]}; and the mailbox in which the row itself is.';
+comment on function dbmail_mesh.view_states is 'As view_messages, with the registers: five flags in the order of message_register; their stamps, that of the mailbox, then two MODSEQs: that of message_register, and the row''s; keywords as {keyword: [stamp, present]}; and the mailbox in which the row itself is.';
 
 drop function dbmail_mesh.lock_and_view(bigint[], bigint[]);
 create function dbmail_mesh.lock_and_view(mailboxes bigint[], births bigint[])
@@ -59,11 +59,11 @@ declare
   touched bigint[];
   died bigint[];
   shown bigint[];
+  crossed bigint[];
   source smallint := (plan ->> 'origin')::smallint;
 begin
   touched := dbmail_mesh.touched_by(plan);
-  perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (touched) order by m.mailbox_idnr for no key update;
-  update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = any (touched);
+  crossed := dbmail_mesh.raise_seq(plan, touched);
   perform dbmail_mesh.lock_planned_rows(plan -> 'rows');
 
   -- Ascending, as everywhere; a number belongs to one message for ever.
@@ -84,7 +84,13 @@ begin
   shown := dbmail_mesh.write_moves(plan -> 'move') || dbmail_mesh.write_takes(plan -> 'take');
   perform dbmail_mesh.write_hides(plan -> 'hide');
   perform dbmail_mesh.write_waits(plan -> 'wait');
+  -- All whose marks or MODSEQ change, in one go: ascending.
+  perform from public.dbmail_messages g
+  where g.message_idnr in (select e.now_idnr from jsonb_to_recordset(plan -> 'modseq') as e(now_idnr bigint)
+                           union all select e.row_idnr from jsonb_to_recordset(plan -> 'passed') as e(row_idnr bigint))
+  order by g.message_idnr for no key update;
   perform dbmail_mesh.write_marks(plan -> 'mark', plan -> 'mark_keywords');
+  perform dbmail_mesh.write_modseqs(plan -> 'modseq', crossed);
   perform dbmail_mesh.write_registers(plan -> 'registers', plan -> 'keyword_registers', plan -> 'rescued');
 
   update dbmail_mesh.line l set high = greatest(l.high, e.high)
@@ -95,6 +101,7 @@ begin
   where l.mailbox_idnr = e.mailbox and l.high < e.high;
 
   perform dbmail_mesh.note_plan(plan, source);
+  perform dbmail_mesh.write_tides(plan, touched);
   perform dbmail_mesh.write_sizes(shown, died);
   if (plan ->> 'steps_back')::boolean and plan ? 'move' and dbmail_mesh.is_waited_for() then
     raise exception 'a session waits for a message that was to be renumbered'
@@ -138,7 +145,9 @@ as $$
               union all select e.row_idnr from jsonb_to_recordset(plan -> 'move') as e(row_idnr bigint)
               union all select e.row_idnr from jsonb_to_recordset(plan -> 'stow') as e(row_idnr bigint)
               union all select e.row_idnr from jsonb_to_recordset(plan -> 'mark') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'mark_keywords') as e(row_idnr bigint)) e
+              union all select e.row_idnr from jsonb_to_recordset(plan -> 'mark_keywords') as e(row_idnr bigint)
+              union all select e.row_idnr from jsonb_to_recordset(plan -> 'modseq') as e(row_idnr bigint, promised bigint)
+                        where e.promised is not null) e
         join public.dbmail_messages g on g.message_idnr = e.row_idnr
         where e.row_idnr < 8589934592) t
 $$;
@@ -335,8 +344,8 @@ begin
   -- What a settlement writes is a change like any other (origin null): a peer that was not part of it learns of it from here. What
   -- came over a link is noted too, with its origin: sweep_overtaking() has to see when it became visible. What this node decided on its
   -- own account while it applied is its own.
-  insert into dbmail_mesh.outbox (kind, key, origin)
-  select 'm', e.uid, case when own.birth is null then source end
+  insert into dbmail_mesh.outbox (kind, key, origin, source_xid)
+  select 'm', e.uid, case when own.birth is null then source end, case when own.birth is null then (plan ->> 'source_xid')::xid8 end
   from (select birth, uid from jsonb_to_recordset(plan -> 'move') as e(birth bigint, uid bigint)
         union select birth, uid from jsonb_to_recordset(plan -> 'take') as e(birth bigint, uid bigint)
         union select birth, now_idnr from jsonb_to_recordset(plan -> 'mark') as e(birth bigint, now_idnr bigint)

@@ -14,9 +14,6 @@ comment on column dbmail_mesh.outbox.kind is 'u: account.id, b: dbmail_mailboxes
 comment on column dbmail_mesh.outbox.source_xid is 'Where origin is another node: a transaction of that node; whoever has seen all up to it there has the change. Null: not known.';
 create index outbox_by_source on dbmail_mesh.outbox (origin, source_xid) where source_xid is not null;
 
-alter table dbmail_mesh.message_register add column seq bigint not null default 0;
-comment on column dbmail_mesh.message_register.seq is 'No stamp, but a MODSEQ: of the last change of flags that was made here, or one that this node gave the message because clients may have passed that of the change. Each node that has this state gives the message at least this. 0: never.';
-
 -- Deliveries, STOREs and SELECTs raise it, each in a transaction that has little else to do: a row is noted, and nobody is woken. It
 -- goes along with the next change, or with the next poll. dbmail's staging mailbox is not known to any peer, so it needs no test here.
 create function dbmail_mesh.capture_seq() returns trigger
@@ -55,56 +52,6 @@ create trigger _100_dbmail_mesh_modseq
   execute function dbmail_mesh.number_flags();
 comment on trigger _100_dbmail_mesh_modseq on public.dbmail_messages is 'Gives changed flags their MODSEQ at once.';
 
-create or replace function dbmail_mesh.capture_flags() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  fresh bigint := dbmail_mesh.next_stamp(0);
-begin
-  insert into dbmail_mesh.message_register as r (birth_uid, seen, answered, deleted, flagged, draft, seq)
-  values (dbmail_mesh.birth_of(new.message_idnr),
-          case when new.seen_flag <> old.seen_flag then fresh else 0 end,
-          case when new.answered_flag <> old.answered_flag then fresh else 0 end,
-          case when new.deleted_flag <> old.deleted_flag then fresh else 0 end,
-          case when new.flagged_flag <> old.flagged_flag then fresh else 0 end,
-          case when new.draft_flag <> old.draft_flag then fresh else 0 end,
-          new.seq)
-  on conflict (birth_uid) do update
-  set seen = case when excluded.seen > 0 then dbmail_mesh.next_stamp(r.seen) else r.seen end,
-      answered = case when excluded.answered > 0 then dbmail_mesh.next_stamp(r.answered) else r.answered end,
-      deleted = case when excluded.deleted > 0 then dbmail_mesh.next_stamp(r.deleted) else r.deleted end,
-      flagged = case when excluded.flagged > 0 then dbmail_mesh.next_stamp(r.flagged) else r.flagged end,
-      draft = case when excluded.draft > 0 then dbmail_mesh.next_stamp(r.draft) else r.draft end,
-      seq = greatest(r.seq, excluded.seq);
-  perform dbmail_mesh.note('m', new.message_idnr);
-  return null;
-end
-$$;
-comment on function dbmail_mesh.capture_flags is 'Stamps the flags that have changed, keeps the message''s MODSEQ, and notes the message.';
-
-create or replace function dbmail_mesh.view_states(births bigint[])
-returns table (birth_uid bigint, state "char", uid bigint, row_idnr bigint, mailbox_idnr bigint, row_mailbox bigint, flags smallint[],
-               stamps bigint[], keywords jsonb)
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  select v.birth_uid, v.state, v.uid, v.row_idnr, v.mailbox_idnr, g.mailbox_idnr,
-         array[g.seen_flag, g.answered_flag, g.deleted_flag, g.flagged_flag, g.draft_flag],
-         array[coalesce(r.seen, 0), coalesce(r.answered, 0), coalesce(r.deleted, 0), coalesce(r.flagged, 0), coalesce(r.draft, 0),
-               coalesce(r.place, 0), coalesce(r.seq, 0), coalesce(g.seq, 0)],
-         coalesce(k.keywords, '{}'::jsonb)
-  from dbmail_mesh.view_messages(births) v
-  left join public.dbmail_messages g on g.message_idnr = v.row_idnr
-  left join dbmail_mesh.message_register r on r.birth_uid = v.birth_uid
-  left join lateral (
-    select jsonb_object_agg(e.keyword, jsonb_build_array(e.stamp, e.present)) as keywords
-    from (select coalesce(w.keyword::text, c.keyword) as keyword, coalesce(c.stamp, 0) as stamp, w.keyword is not null as present
-          from (select w.keyword from public.dbmail_keywords w where w.message_idnr = v.row_idnr) w
-          full join (select c.keyword, c.stamp from dbmail_mesh.keyword_register c where c.birth_uid = v.birth_uid) c
-            on c.keyword = w.keyword::text) e
-  ) k on true
-$$;
-comment on function dbmail_mesh.view_states is 'As view_messages, with the registers: five flags in the order of message_register; their stamps, that of the mailbox, then two MODSEQs: that of message_register, and the row''s; keywords as {keyword: [stamp, present]}; and the mailbox in which the row itself is.';
-
 create function dbmail_mesh.covers(ours pg_snapshot, theirs pg_snapshot) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -125,25 +72,6 @@ as $$
                         and dbmail_mesh.covers(c.from_snapshot, (k.value ->> 1)::pg_snapshot)))
 $$;
 comment on function dbmail_mesh.has_all_of is 'Whether this node has all that a source has from third nodes. The source''s cursors: {node: [what it surely has, what it may have]}; null: not known.';
-
-create or replace function dbmail_mesh.touched_by(plan jsonb) returns bigint[]
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(distinct t.mailbox order by t.mailbox)
-  from (select e.mailbox from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint)
-        union all select e.mailbox from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint)
-        union all
-        select g.mailbox_idnr
-        from (select e.row_idnr from jsonb_to_recordset(plan -> 'kill') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'move') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'stow') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'mark') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'mark_keywords') as e(row_idnr bigint)
-              union all select e.row_idnr from jsonb_to_recordset(plan -> 'modseq') as e(row_idnr bigint, promised bigint)
-                        where e.promised is not null) e
-        join public.dbmail_messages g on g.message_idnr = e.row_idnr
-        where e.row_idnr < 8589934592) t
-$$;
 
 create function dbmail_mesh.raise_seq(plan jsonb, touched bigint[]) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -202,87 +130,6 @@ begin
 end
 $$;
 comment on function dbmail_mesh.write_modseqs is 'Part of write_plan: messages whose MODSEQ another node has raised get the one that their mailbox was just given; that of a message whose change a client may have passed is told to all.';
-
-create or replace function dbmail_mesh.write_plan(plan jsonb) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  touched bigint[];
-  died bigint[];
-  shown bigint[];
-  crossed bigint[];
-  source smallint := (plan ->> 'origin')::smallint;
-begin
-  touched := dbmail_mesh.touched_by(plan);
-  crossed := dbmail_mesh.raise_seq(plan, touched);
-  perform dbmail_mesh.lock_planned_rows(plan -> 'rows');
-
-  -- Ascending, as everywhere; a number belongs to one message for ever.
-  insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at)
-  select e.uid, e.birth, e.decided_by, e.decided_at
-  from jsonb_to_recordset(plan -> 'numbers') as e(uid bigint, birth bigint, decided_by smallint, decided_at timestamptz)
-  order by e.uid
-  on conflict do nothing;
-  if exists (select from (select birth, uid from jsonb_to_recordset(plan -> 'take') as e(birth bigint, uid bigint)
-                          union all select birth, uid from jsonb_to_recordset(plan -> 'move') as e(birth bigint, uid bigint)) e
-             where e.uid <> e.birth
-               and not exists (select from dbmail_mesh.number n where n.uid = e.uid and n.birth_uid = e.birth)) then
-    raise exception 'a message was to get a number of which nothing is known'
-      using hint = 'Nothing was written. This is a defect of dbmail-mesh: please report it.';
-  end if;
-
-  died := dbmail_mesh.write_kills(plan -> 'kill') || dbmail_mesh.write_stows(plan -> 'stow');
-  shown := dbmail_mesh.write_moves(plan -> 'move') || dbmail_mesh.write_takes(plan -> 'take');
-  perform dbmail_mesh.write_hides(plan -> 'hide');
-  perform dbmail_mesh.write_waits(plan -> 'wait');
-  -- All whose marks or MODSEQ change, in one go: ascending.
-  perform from public.dbmail_messages g
-  where g.message_idnr in (select e.now_idnr from jsonb_to_recordset(plan -> 'modseq') as e(now_idnr bigint)
-                           union all select e.row_idnr from jsonb_to_recordset(plan -> 'passed') as e(row_idnr bigint))
-  order by g.message_idnr for no key update;
-  perform dbmail_mesh.write_marks(plan -> 'mark', plan -> 'mark_keywords');
-  perform dbmail_mesh.write_modseqs(plan -> 'modseq', crossed);
-  perform dbmail_mesh.write_registers(plan -> 'registers', plan -> 'keyword_registers', plan -> 'rescued');
-
-  update dbmail_mesh.line l set high = greatest(l.high, e.high)
-  from (select e.mailbox, max(e.uid) as high
-        from (select mailbox, uid from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint, uid bigint)
-              union all select mailbox, uid from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint, uid bigint)) e
-        group by e.mailbox) e
-  where l.mailbox_idnr = e.mailbox and l.high < e.high;
-
-  perform dbmail_mesh.note_plan(plan, source);
-  perform dbmail_mesh.write_tides(plan, touched);
-  perform dbmail_mesh.write_sizes(shown, died);
-  if (plan ->> 'steps_back')::boolean and plan ? 'move' and dbmail_mesh.is_waited_for() then
-    raise exception 'a session waits for a message that was to be renumbered'
-      using errcode = 'lock_not_available', hint = 'It goes first; the renumber is tried again.';
-  end if;
-end
-$$;
-
-create or replace function dbmail_mesh.note_plan(plan jsonb, source smallint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- What a settlement writes is a change like any other (origin null): a peer that was not part of it learns of it from here. What
-  -- came over a link is noted too, with its origin: sweep_overtaking() has to see when it became visible. What this node decided on its
-  -- own account while it applied is its own.
-  insert into dbmail_mesh.outbox (kind, key, origin, source_xid)
-  select 'm', e.uid, case when own.birth is null then source end, case when own.birth is null then (plan ->> 'source_xid')::xid8 end
-  from (select birth, uid from jsonb_to_recordset(plan -> 'move') as e(birth bigint, uid bigint)
-        union select birth, uid from jsonb_to_recordset(plan -> 'take') as e(birth bigint, uid bigint)
-        union select birth, now_idnr from jsonb_to_recordset(plan -> 'mark') as e(birth bigint, now_idnr bigint)
-        union select birth, now_idnr from jsonb_to_recordset(plan -> 'mark_keywords') as e(birth bigint, now_idnr bigint)
-        union select birth, birth from jsonb_to_recordset(plan -> 'stow') as e(birth bigint)
-        union select o.birth::bigint, o.birth::bigint from jsonb_array_elements(plan -> 'own') o(birth)) e
-  left join (select o.birth::bigint from jsonb_array_elements(plan -> 'own') o(birth)) own on own.birth = e.birth
-  order by e.uid;
-  if source is null or plan ? 'own' then
-    perform dbmail_mesh.ring();
-  end if;
-end
-$$;
 
 create function dbmail_mesh.passed_messages(source smallint, tides jsonb, cursors jsonb, most bigint)
 returns table (row_idnr bigint, mailbox_idnr bigint, above bigint, is_own boolean)
