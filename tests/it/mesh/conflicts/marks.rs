@@ -73,7 +73,8 @@ async fn a_keyword_that_is_deleted_and_inserted_at_once_has_not_changed() {
 async fn recent_stays_where_it_is() {
     let mut apart = Apart::new("recent").await;
     let inbox = apart.inbox;
-    let noted = "select coalesce(max(id), 0) from dbmail_mesh.outbox";
+    // That its mailbox's HIGHESTMODSEQ went up is noted by itself.
+    let noted = "select coalesce(max(id), 0) from dbmail_mesh.outbox where kind <> 's'";
     let before = apart.count(1, noted).await;
     let view = apart.session(1).select(inbox).await.unwrap();
     assert!(view.messages.iter().all(|message| message.recent));
