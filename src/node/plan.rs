@@ -321,13 +321,28 @@ impl PlanWriter {
             for (flag, register) in FLAGS.iter().zip(&marks.flags) {
                 entry[flag] = register.stamp.0.into();
             }
-            self.add("registers", entry);
+            self.add_registers(entry);
         }
         for (keyword, register) in keywords.iter().filter(|(_, register)| register.stamp != Stamp::NEVER) {
             self.add(
                 "keyword_registers",
                 json!({"birth": birth.0, "keyword": keyword, "stamp": register.stamp.0, "present": register.value}),
             );
+        }
+    }
+
+    /// A message has one entry, also when its mailbox and its flags are new: one statement cannot write to one row twice. What concerns
+    /// one message is added in a row.
+    fn add_registers(&mut self, entry: Value) {
+        let entries = self.lists.entry("registers").or_default();
+        let Some(last) = entries.last_mut().filter(|last| last["birth"] == entry["birth"]) else {
+            entries.push(entry);
+            return;
+        };
+        for (register, stamp) in entry.as_object().into_iter().flatten() {
+            if stamp.as_i64() > last[register].as_i64() {
+                last[register] = stamp.clone();
+            }
         }
     }
 

@@ -72,6 +72,22 @@ async fn mail_for_a_folder_of_which_only_the_name_is_left_is_in_inbox() {
     assert_eq!((apart.count(1, names).await, apart.count(2, names).await), (1, 1));
 }
 
+/// A message that had a new flag and a new mailbox at once came with two entries for its stamps, which one statement cannot write to one
+/// row: it was set aside for ever.
+#[tokio::test]
+async fn a_message_that_was_flagged_and_moved_arrives() {
+    let mut apart = Apart::new("flagged_moved").await;
+    let (inbox, [one, two]) = (apart.inbox, apart.uids);
+    let folder = apart.create(1, "Folder").await;
+    apart.store(1, one, &StoreFlags::add(Flags::FLAGGED).keywords(&["word"])).await;
+    apart.store(1, two, &StoreFlags::add(Flags::NONE).keywords(&["word"])).await;
+    assert_eq!(apart.session(1).move_messages(inbox, &[one, two], folder).await.unwrap(), 2);
+    apart.moved("one", "Folder");
+    apart.moved("two", "Folder");
+    apart.meet().await;
+    apart.both_show(folder, &["one \\Flagged word", "two word"]).await;
+}
+
 /// An expunged row was purged before the worker looked for it: the note leads nowhere, and the peer would keep the message for ever.
 #[tokio::test]
 async fn a_message_that_was_purged_before_it_was_read_is_dead_on_the_peer() {
