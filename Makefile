@@ -4,8 +4,9 @@ CARGO ?= cargo
 
 .PHONY: test demo lint needs
 
+# Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
-	$(CARGO) test --locked
+	$(CARGO) test --locked -- --test-threads 4
 
 demo: needs
 	$(CARGO) run --release --locked -- demo

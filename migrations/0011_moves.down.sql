@@ -4,6 +4,7 @@ set local lock_timeout = '250ms';
 
 drop trigger _900_dbmail_mesh_revived on public.dbmail_messages;
 drop trigger _100_dbmail_mesh_revived on public.dbmail_messages;
+drop trigger _910_dbmail_mesh_moved on public.dbmail_messages;
 drop trigger _900_dbmail_mesh_moved on public.dbmail_messages;
 drop trigger _100_dbmail_mesh_moved on public.dbmail_messages;
 drop trigger _100_dbmail_mesh_number on public.dbmail_messages;
@@ -15,6 +16,8 @@ drop function dbmail_mesh.capture_revived();
 drop function dbmail_mesh.number_revived_message();
 drop function dbmail_mesh.capture_moved();
 drop function dbmail_mesh.number_moved_message();
+drop function dbmail_mesh.end_move();
+drop function dbmail_mesh.raise_moved_line();
 drop function dbmail_mesh.number_moved(bigint, bigint, bigint);
 drop function dbmail_mesh.number_message();
 drop function dbmail_mesh.number_or_way_out(bigint);

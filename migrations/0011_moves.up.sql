@@ -162,7 +162,8 @@ create trigger _100_dbmail_mesh_number before insert on public.dbmail_messages
 comment on trigger _100_dbmail_mesh_number on public.dbmail_messages is 'Chooses the UID of a new message.';
 
 -- All rows that one statement moves become visible at once: each may keep its UID if that is above what was there before the statement.
--- The setting remembers that, from the first row to the last.
+-- The setting remembers that, and how far the line has come, from the first row to the last: the line's row is locked once and written
+-- once. Each version of it would be walked through for every row to come.
 create function dbmail_mesh.number_moved(mailbox bigint, uid bigint, due bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -173,22 +174,50 @@ declare
   known_high bigint;
   chosen bigint := uid;
 begin
-  known_high := dbmail_mesh.await_line(mailbox);
-  known_high := greatest(known_high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox));
   if starts_with(noted, this) then
-    before_move := substr(noted, length(this) + 1)::bigint;
+    before_move := split_part(noted, ' ', 3)::bigint;
+    known_high := split_part(noted, ' ', 4)::bigint;
   else
-    before_move := known_high;
-    perform set_config('dbmail_mesh.move', this || known_high, true);
+    perform dbmail_mesh.raise_moved_line();
+    before_move := dbmail_mesh.await_line(mailbox);
+    before_move := greatest(before_move, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox));
+    known_high := before_move;
   end if;
   if uid <= before_move or due is not null then
     chosen := dbmail_mesh.next_uid(greatest(known_high, due));
   end if;
-  update dbmail_mesh.line l set high = chosen where l.mailbox_idnr = mailbox and l.high < chosen;
+  perform set_config('dbmail_mesh.move', this || concat_ws(' ', before_move, greatest(known_high, chosen)), true);
   return chosen;
 end
 $$;
 comment on function dbmail_mesh.number_moved is 'The UID of a message that moves into a mailbox: the one that it has, where the mailbox has shown nothing above it; else a new one.';
+
+create function dbmail_mesh.raise_moved_line() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  noted text := current_setting('dbmail_mesh.move', true);
+begin
+  if noted <> '' then
+    update dbmail_mesh.line l set high = split_part(noted, ' ', 4)::bigint
+    where l.mailbox_idnr = split_part(noted, ' ', 1)::bigint and l.high < split_part(noted, ' ', 4)::bigint;
+  end if;
+end
+$$;
+comment on function dbmail_mesh.raise_moved_line is 'Raises the line of the mailbox into which a statement has moved messages.';
+
+create function dbmail_mesh.end_move() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform dbmail_mesh.raise_moved_line();
+  return null;
+exception when others then
+  raise warning 'dbmail-mesh: the line of a mailbox could not be raised: %', sqlerrm;
+  return null;
+end
+$$;
+comment on function dbmail_mesh.end_move is 'Raises the line once all rows of a statement are moved.';
 
 create function dbmail_mesh.number_moved_message() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -196,6 +225,7 @@ as $$
 declare
   target bigint;
   due bigint;
+  this text;
 begin
   if old.status >= 2 or dbmail_mesh.is_staging(new.mailbox_idnr) or dbmail_mesh.is_staging(old.mailbox_idnr) then
     return new;
@@ -207,8 +237,17 @@ begin
     end if;
     perform from public.dbmail_mailboxes m where m.mailbox_idnr = new.mailbox_idnr for key share;
     select l.uid into due from dbmail_mesh.late l where l.row_idnr = old.message_idnr;
-    new.message_idnr := dbmail_mesh.number_moved(new.mailbox_idnr, old.message_idnr, due);
+    this := concat_ws(' ', new.mailbox_idnr, extract(epoch from statement_timestamp()));
+    if current_setting('dbmail_mesh.moves_without_line', true) = this then
+      perform dbmail_mesh.next_uid(greatest(old.message_idnr, due));
+      new.message_idnr := dbmail_mesh.number_without_lock(new.mailbox_idnr);
+    else
+      new.message_idnr := dbmail_mesh.number_moved(new.mailbox_idnr, old.message_idnr, due);
+    end if;
   exception when others then
+    -- The rows that it has moved already are locked: it waits once a statement and not once a row, or whoever waits for one of them and
+    -- has the line would find a deadlock.
+    perform set_config('dbmail_mesh.moves_without_line', this, true);
     -- A message's UID only rises: what is drawn from now on is above those that it had.
     perform dbmail_mesh.next_uid(greatest(old.message_idnr, due));
     new.message_idnr := dbmail_mesh.number_or_way_out(new.mailbox_idnr);
@@ -246,6 +285,11 @@ create trigger _100_dbmail_mesh_moved before update of mailbox_idnr on public.db
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.number_moved_message();
 comment on trigger _100_dbmail_mesh_moved on public.dbmail_messages is 'Chooses the UID of a message that is moved.';
+
+create trigger _910_dbmail_mesh_moved after update of mailbox_idnr on public.dbmail_messages
+  for each statement when (current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  execute function dbmail_mesh.end_move();
+comment on trigger _910_dbmail_mesh_moved on public.dbmail_messages is 'Raises the line of the mailbox into which messages were moved.';
 
 create trigger _900_dbmail_mesh_moved after update of mailbox_idnr on public.dbmail_messages
   for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and old.status < 2

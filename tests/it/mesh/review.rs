@@ -1,5 +1,7 @@
 //! Interleavings that a review found: each once broke a guarantee.
 
+use std::time::{Duration, Instant};
+
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
 use super::Mesh;
@@ -179,5 +181,54 @@ async fn what_is_brought_back_into_another_mailbox_is_a_new_message() {
     assert_eq!(mesh.psql(1).await.execute(restore, &[&uid.0, &folder.0]).await.unwrap(), 1);
     let worker = mesh.work();
     mesh.await_equal(folder, 1).await;
+    worker.stop().await;
+}
+
+/// A RENAME of INBOX raised the line of the new mailbox once for each row. All versions of that one row, in one transaction, were
+/// walked through for each message: twice as many took four times as long, and ten thousands held dbmail up for minutes (guarantee G).
+#[tokio::test]
+async fn a_large_inbox_is_renamed_in_time_that_grows_with_its_messages() {
+    let (mesh, inbox) = Mesh::with_inbox("large", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    session.deliver(inbox, &Mail::named("m")).await.unwrap();
+    let client = mesh.psql(1).await;
+    let mut took = Vec::new();
+    for (count, name) in [(500_i64, "First"), (4000, "Second")] {
+        let fill = "insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, recent_flag, status)
+                    select $1, (select min(id) from dbmail_physmessage), 'm' || n, 1, 0 from generate_series(1, $2::bigint) n";
+        for _ in 0..count / 500 {
+            client.execute(fill, &[&inbox.0, &500_i64]).await.unwrap();
+        }
+        let begun = Instant::now();
+        let renamed = session.rename_inbox("alice", name).await.unwrap();
+        took.push(begun.elapsed() / u32::try_from(count).unwrap());
+        let high = format!("select high from dbmail_mesh.line where mailbox_idnr = {renamed}");
+        let top = format!("select max(message_idnr) from dbmail_messages where mailbox_idnr = {renamed}");
+        assert_eq!(mesh.count(1, &high).await, mesh.count(1, &top).await);
+    }
+    assert!(took[1] < took[0] * 3, "a message of many takes {:?}, of few {:?}", took[1], took[0]);
+}
+
+/// A move of many messages waited for the line of their new mailbox anew for each of them: half a second a message, with all rows that
+/// it had moved already locked (guarantee G).
+#[tokio::test]
+async fn a_move_waits_for_a_line_once() {
+    let (mesh, inbox) = Mesh::with_inbox("waitonce", 1, 2).await;
+    let mut session = mesh.dbmail(1).await;
+    let folder = session.create_mailbox("alice", "Folder").await.unwrap();
+    for n in 0..8 {
+        session.deliver(inbox, &Mail::named(&format!("m{n}"))).await.unwrap();
+    }
+    let mut holder = mesh.psql(1).await;
+    let held = holder.transaction().await.unwrap();
+    held.execute("select from dbmail_mesh.line where mailbox_idnr = $1 for update", &[&folder.0]).await.unwrap();
+    let begun = Instant::now();
+    let moved = "update dbmail_messages set mailbox_idnr = $2 where mailbox_idnr = $1";
+    assert_eq!(mesh.psql(1).await.execute(moved, &[&inbox.0, &folder.0]).await.unwrap(), 8);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    held.commit().await.unwrap();
+    let worker = mesh.work();
+    mesh.await_count(1, "select count(*) from dbmail_mesh.overtaking", 0).await;
+    mesh.await_equal(folder, 8).await;
     worker.stop().await;
 }
