@@ -27,36 +27,45 @@ const MAILBOXES_AT_ONCE: i64 = 100;
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
     loop {
         guard.active().await;
-        if let Err(error) = once(&hub, id).await {
+        let more = once(&hub, id).await.unwrap_or_else(|error| {
             tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again");
+            false
+        });
+        if !more {
+            tokio::time::sleep(INTERVAL).await;
         }
-        tokio::time::sleep(INTERVAL).await;
     }
 }
 
-async fn once(hub: &Hub, id: NodeId) -> Result<()> {
+/// One round. Returns whether there is more to do at once.
+async fn once(hub: &Hub, id: NodeId) -> Result<bool> {
     let mut client = hub.node(id)?.writer().await?;
     let overtaken = sweep(hub, &mut client).await?;
     if overtaken > 0 {
         tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
         hub.late.notify_one();
     }
-    carry_out_fates(hub, id, &mut client).await?;
+    let more = carry_out_fates(hub, id, &mut client).await?;
     ask::run(&client, include_str!("../../sql/node/forget_dead.sql"), &[]).await?;
     let keep_s = hub.worker.outbox_keep.as_secs_f64();
     ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s]).await?;
-    Ok(())
+    Ok(more)
 }
 
-/// Takes out what is to go, as far as that is possible now. What is in somebody's way does not keep the rest waiting.
-async fn carry_out_fates(hub: &Hub, id: NodeId, client: &mut Client) -> Result<()> {
-    for doomed in fates::doomed(client, FATES_AT_ONCE).await? {
+/// Takes out what is to go, as far as that is possible now. What is in somebody's way does not keep the rest waiting. Returns whether
+/// some has gone and more may be waiting.
+async fn carry_out_fates(hub: &Hub, id: NodeId, client: &mut Client) -> Result<bool> {
+    let all = fates::doomed(client, FATES_AT_ONCE).await?;
+    let is_full = i64::try_from(all.len()).unwrap_or(i64::MAX) >= FATES_AT_ONCE;
+    let mut gone = 0;
+    for doomed in all {
         for _ in 0..STEPS_AT_ONCE {
             match fates::carry_out(client, id, doomed, hub.lock_ms()).await {
                 // Messages may wait for a UID in their new mailbox from now on.
                 Ok(Outcome::More) => hub.late.notify_one(),
                 Ok(Outcome::Waits) => break,
                 Ok(Outcome::Gone) => {
+                    gone += 1;
                     tracing::info!(node = %id, ?doomed, "taken out: it was deleted or merged");
                     break;
                 }
@@ -68,7 +77,7 @@ async fn carry_out_fates(hub: &Hub, id: NodeId, client: &mut Client) -> Result<(
             }
         }
     }
-    Ok(())
+    Ok(is_full && gone > 0)
 }
 
 /// Looks who was overtaken, a short transaction a mailbox: it holds the lock that deliveries wait for.
