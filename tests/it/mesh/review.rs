@@ -232,3 +232,32 @@ async fn a_move_waits_for_a_line_once() {
     mesh.await_equal(folder, 8).await;
     worker.stop().await;
 }
+
+/// Mail came for a deleted mailbox of somebody without an INBOX. The look at where it belongs made that INBOX in the transaction in
+/// which the content is shipped: dbmail, which was about to make it too, waited until all of that had come (guarantee G).
+#[tokio::test]
+async fn an_inbox_for_the_rescued_holds_nobody_up() {
+    let (mesh, inbox) = Mesh::with_inbox("noinbox", 2, 2).await;
+    let mut there = mesh.dbmail(1).await;
+    there.create_user("bob").await.unwrap();
+    let folder = there.create_mailbox("bob", "Folder").await.unwrap();
+    there.deliver(inbox, &Mail::named("first")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    mesh.await_count(2, &format!("select count(*) from dbmail_mailboxes where mailbox_idnr = {folder}"), 1).await;
+    worker.stop().await;
+    there.deliver(folder, &Mail::named("m")).await.unwrap();
+    let mut here = mesh.dbmail(2).await;
+    here.delete_mailbox(folder).await.unwrap();
+    // Whoever writes content waits for this: as long as a slow link would take.
+    let mut slow = mesh.psql(2).await;
+    let open = slow.transaction().await.unwrap();
+    open.batch_execute("lock table dbmail_physmessage in share mode").await.unwrap();
+    let worker = mesh.work_for(&[2]);
+    let made = "select count(*) from dbmail_mailboxes m join dbmail_users u on u.user_idnr = m.owner_idnr
+                where u.userid = 'bob' and m.name = 'INBOX'";
+    mesh.await_count(2, made, 1).await;
+    open.commit().await.unwrap();
+    mesh.await_count(2, "select count(*) from dbmail_messages where unique_id = 'm' and status < 2", 1).await;
+    worker.stop().await;
+}
