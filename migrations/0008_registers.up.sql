@@ -54,6 +54,8 @@ comment on column dbmail_mesh.account.gone_in is 'The transaction in which he we
 comment on column dbmail_mesh.account.source_id is 'The node that told of the death; null: it happened here.';
 comment on column dbmail_mesh.account.source_xid is 'gone_in on that node: he goes here once everything that went before that has come, or the mail that was deleted with him would be kept.';
 
+-- Nobody makes a user until this is done: he would be in no account, and neither he nor his mail known to any peer.
+lock table public.dbmail_users in share row exclusive mode;
 insert into dbmail_mesh.account (born_as, generation, user_idnr)
 select u.userid, 1, u.user_idnr from public.dbmail_users u order by u.user_idnr;
 

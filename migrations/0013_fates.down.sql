@@ -17,6 +17,7 @@ drop function dbmail_mesh.messages_of_doomed(bigint, bigint);
 drop function dbmail_mesh.doomed(bigint);
 drop function dbmail_mesh.has_come(smallint, xid8);
 drop index dbmail_mesh.account_pending;
+drop index dbmail_mesh.mailbox_register_selectable;
 drop index dbmail_mesh.mailbox_fate_pending;
 
 delete from dbmail_mesh.migration where version = 13;

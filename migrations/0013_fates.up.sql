@@ -5,6 +5,7 @@
 -- those of a deleted user are kept aside, and listed (view kept_messages).
 
 create index mailbox_fate_pending on dbmail_mesh.mailbox_fate (mailbox_idnr) where gone_in is null;
+create index mailbox_register_selectable on dbmail_mesh.mailbox_register (mailbox_idnr) where no_select_stamp > 0;
 create index account_pending on dbmail_mesh.account (id) where died_at is not null and gone_in is null;
 
 create function dbmail_mesh.has_come(source smallint, xid xid8) returns boolean
@@ -19,15 +20,16 @@ comment on function dbmail_mesh.has_come is 'Whether all that a source did up to
 create function dbmail_mesh.messages_of_doomed(mailbox bigint, most bigint) returns setof bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select x.birth
-  from (select dbmail_mesh.birth_of(g.message_idnr) as birth, 1 as turn
-        from public.dbmail_messages g
-        where g.mailbox_idnr = mailbox and g.status < 2 and g.message_idnr < 8589934592
-          and not exists (select from dbmail_mesh.late l where l.row_idnr = g.message_idnr)
-        union all
-        -- Last: what is kept aside for a deleted user stays on this list.
-        select l.birth_uid, 2 from dbmail_mesh.late l where l.mailbox_idnr = mailbox) x
-  order by x.turn
+  -- Each part is cut before it is sorted, and before births are looked up: the mailbox may be large.
+  (select dbmail_mesh.birth_of(x.message_idnr)
+   from (select g.message_idnr
+         from public.dbmail_messages g
+         where g.mailbox_idnr = mailbox and g.status < 2 and g.message_idnr < 8589934592
+           and not exists (select from dbmail_mesh.late l where l.row_idnr = g.message_idnr)
+         limit most) x)
+  union all
+  -- Last: what is kept aside for a deleted user stays on this list.
+  (select l.birth_uid from dbmail_mesh.late l where l.mailbox_idnr = mailbox limit most)
   limit most
 $$;
 comment on function dbmail_mesh.messages_of_doomed is 'Messages that have to be taken out of a mailbox that is to go, and that do not wait for a UID in another one already.';
@@ -53,10 +55,16 @@ as $$
      and exists (select from dbmail_mesh.messages_of_doomed(r.mailbox_idnr, 1))
    order by r.mailbox_idnr limit most)
   union all
-  -- Hidden in a mailbox that has gone since.
-  (select distinct 'b'::"char", l.mailbox_idnr
-   from dbmail_mesh.late l join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = l.mailbox_idnr
-   where f.gone_in is not null and (select p.verdict in ('m', 'r') from dbmail_mesh.place_of(l.mailbox_idnr) p)
+  -- Hidden in a mailbox that has gone since, whose owner is here. What is kept aside for deleted users stays for as long as anybody
+  -- likes: their mailboxes are passed over, one step of the index each.
+  (with recursive hidden(id) as (
+     select min(l.mailbox_idnr) from dbmail_mesh.late l
+     union all
+     select (select min(l.mailbox_idnr) from dbmail_mesh.late l where l.mailbox_idnr > h.id) from hidden h where h.id is not null
+   )
+   select 'b'::"char", h.id
+   from hidden h join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = h.id
+   where f.gone_in is not null and (select p.verdict in ('m', 'r') from dbmail_mesh.place_of(h.id) p)
    limit most)
 $$;
 comment on function dbmail_mesh.doomed is 'What is to leave this node now: u accounts, b mailboxes, n messages of mailboxes that no client can select any more.';

@@ -207,30 +207,6 @@ end
 $$;
 comment on function dbmail_mesh.capture_active is 'Stamps and notes which sieve script of a user is active; the last one that was activated is the only one.';
 
--- What is here already.
-insert into dbmail_mesh.entry (kind, key, value)
-select distinct on (x.kind, e.key) x.kind, e.key, e.value
-from (select 'alias' as kind, to_jsonb(t) as r from public.dbmail_aliases t
-      union all select 'usermap', to_jsonb(t) from public.dbmail_usermap t
-      union all select 'subscription', to_jsonb(t) from public.dbmail_subscription t
-      union all select 'acl', to_jsonb(t) from public.dbmail_acl t
-      union all select 'script', to_jsonb(t) from public.dbmail_sievescripts t
-      union all select 'filter', to_jsonb(t) from public.dbmail_filters t
-      union all select 'reply', to_jsonb(t) from public.dbmail_auto_replies t
-      union all select 'notification', to_jsonb(t) from public.dbmail_auto_notifications t) x
-cross join lateral dbmail_mesh.entry_of(x.kind, x.r) e
-where e.key is not null
-order by x.kind, e.key, e.value;
-insert into dbmail_mesh.entry (kind, key, value)
-select 'active', jsonb_build_object('account', dbmail_mesh.account_of(s.owner_idnr)), jsonb_build_object('name', min(s.name))
-from public.dbmail_sievescripts s
-where s.active = 1 and s.name <> '@!temp-script!@' and dbmail_mesh.account_of(s.owner_idnr) is not null
-group by s.owner_idnr
-order by s.owner_idnr;
--- Nodes that have been a mesh for a while may differ in what was not replicated before.
-insert into dbmail_mesh.outbox (kind, key)
-select 'e', e.id from dbmail_mesh.entry e where exists (select from dbmail_mesh.peer) order by e.id;
-
 create trigger _900_dbmail_mesh_entry after insert or update or delete on public.dbmail_aliases
   for each row when (current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_entry('alias');
@@ -267,6 +243,30 @@ create trigger _900_dbmail_mesh_entry after insert or update or delete on public
   for each row when (current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_entry('notification');
 comment on trigger _900_dbmail_mesh_entry on public.dbmail_auto_notifications is 'Notes a change for the peers.';
+
+-- What is here already. After the triggers, which wait for whoever writes to these tables: a row is seen here or by its trigger.
+insert into dbmail_mesh.entry (kind, key, value)
+select distinct on (x.kind, e.key) x.kind, e.key, e.value
+from (select 'alias' as kind, to_jsonb(t) as r from public.dbmail_aliases t
+      union all select 'usermap', to_jsonb(t) from public.dbmail_usermap t
+      union all select 'subscription', to_jsonb(t) from public.dbmail_subscription t
+      union all select 'acl', to_jsonb(t) from public.dbmail_acl t
+      union all select 'script', to_jsonb(t) from public.dbmail_sievescripts t
+      union all select 'filter', to_jsonb(t) from public.dbmail_filters t
+      union all select 'reply', to_jsonb(t) from public.dbmail_auto_replies t
+      union all select 'notification', to_jsonb(t) from public.dbmail_auto_notifications t) x
+cross join lateral dbmail_mesh.entry_of(x.kind, x.r) e
+where e.key is not null
+order by x.kind, e.key, e.value;
+insert into dbmail_mesh.entry (kind, key, value)
+select 'active', jsonb_build_object('account', dbmail_mesh.account_of(s.owner_idnr)), jsonb_build_object('name', min(s.name))
+from public.dbmail_sievescripts s
+where s.active = 1 and s.name <> '@!temp-script!@' and dbmail_mesh.account_of(s.owner_idnr) is not null
+group by s.owner_idnr
+order by s.owner_idnr;
+-- Nodes that have been a mesh for a while may differ in what was not replicated before.
+insert into dbmail_mesh.outbox (kind, key)
+select 'e', e.id from dbmail_mesh.entry e where exists (select from dbmail_mesh.peer) order by e.id;
 
 -- The other side: what a link brings.
 

@@ -97,7 +97,7 @@ impl Route<'_> {
         let homeless = entries::join(target, source, &small, lock_ms).await?;
         let transaction = target.transaction().await?;
         ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
-        let look = Look::at(&transaction, &states).await?;
+        let look = Look::at(beside, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
         let now = batch.ends_range().then(|| tides.clone());
         let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
@@ -322,12 +322,13 @@ struct Look {
 }
 
 impl Look {
-    async fn at(transaction: &Transaction<'_>, states: &[MessageState]) -> Result<Self> {
+    /// Not in the transaction of the batch: an INBOX that is made for what is rescued would keep dbmail waiting for the content.
+    async fn at(target: &Client, states: &[MessageState]) -> Result<Self> {
         if states.is_empty() {
             return Ok(Self { known: View::default(), verdicts: Verdicts::default() });
         }
         let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
-        let known = View::of_messages(transaction, &births).await?;
+        let known = View::of_messages(target, &births).await?;
         let alive = states.iter().filter(|state| !state.incoming.dead);
         let mailboxes: BTreeSet<MailboxId> = alive
             .flat_map(|state| {
@@ -335,7 +336,7 @@ impl Look {
                 [Some(state.place.value), held].into_iter().flatten()
             })
             .collect();
-        Ok(Self { verdicts: Verdicts::ask(transaction, &mailboxes).await?, known })
+        Ok(Self { verdicts: Verdicts::ask(target, &mailboxes).await?, known })
     }
 
     /// The mailboxes whose lines have to be locked.

@@ -30,7 +30,7 @@ pub enum Verdict {
 pub struct Verdicts(BTreeMap<MailboxId, Verdict>);
 
 impl Verdicts {
-    /// Asks the node.
+    /// Asks the node; makes the INBOX that messages are rescued into, where it is missing.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.

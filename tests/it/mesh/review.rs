@@ -232,3 +232,81 @@ async fn a_move_waits_for_a_line_once() {
     mesh.await_equal(folder, 8).await;
     worker.stop().await;
 }
+
+/// Mail came for a deleted mailbox of somebody without an INBOX. The look at where it belongs made that INBOX in the transaction in
+/// which the content is shipped: dbmail, which was about to make it too, waited until all of that had come (guarantee G).
+#[tokio::test]
+async fn an_inbox_for_the_rescued_holds_nobody_up() {
+    let (mesh, inbox) = Mesh::with_inbox("noinbox", 2, 2).await;
+    let mut there = mesh.dbmail(1).await;
+    there.create_user("bob").await.unwrap();
+    let folder = there.create_mailbox("bob", "Folder").await.unwrap();
+    there.deliver(inbox, &Mail::named("first")).await.unwrap();
+    let worker = mesh.work();
+    mesh.await_equal(inbox, 1).await;
+    mesh.await_count(2, &format!("select count(*) from dbmail_mailboxes where mailbox_idnr = {folder}"), 1).await;
+    worker.stop().await;
+    there.deliver(folder, &Mail::named("m")).await.unwrap();
+    let mut here = mesh.dbmail(2).await;
+    here.delete_mailbox(folder).await.unwrap();
+    // Whoever writes content waits for this: as long as a slow link would take.
+    let mut slow = mesh.psql(2).await;
+    let open = slow.transaction().await.unwrap();
+    open.batch_execute("lock table dbmail_physmessage in share mode").await.unwrap();
+    let worker = mesh.work_for(&[2]);
+    let made = "select count(*) from dbmail_mailboxes m join dbmail_users u on u.user_idnr = m.owner_idnr
+                where u.userid = 'bob' and m.name = 'INBOX'";
+    mesh.await_count(2, made, 1).await;
+    open.commit().await.unwrap();
+    mesh.await_count(2, "select count(*) from dbmail_messages where unique_id = 'm' and status < 2", 1).await;
+    worker.stop().await;
+}
+
+/// An alias that was committed between the look at what is there and the making of the trigger was in neither: no peer ever heard of it
+/// (guarantee D). The same with a user, whose mail stayed on this node then.
+#[tokio::test]
+async fn what_dbmail_writes_during_an_install_is_noticed() {
+    let mesh = Mesh::new("gap", 1, 2).await;
+    for (down, up, write, noticed) in [
+        (
+            include_str!("../../../migrations/0015_entries.down.sql"),
+            include_str!("../../../migrations/0015_entries.up.sql"),
+            "insert into dbmail_aliases (alias, deliver_to) values ('a@example.org', 'b@example.org')",
+            "select count(*) from dbmail_mesh.entry where kind = 'alias'",
+        ),
+        (
+            include_str!("../../../migrations/0008_registers.down.sql"),
+            include_str!("../../../migrations/0008_registers.up.sql"),
+            "insert into dbmail_users (userid, passwd) values ('bob', '')",
+            "select count(*) from dbmail_mesh.account where born_as = 'bob'",
+        ),
+    ] {
+        if write.contains("dbmail_users") {
+            mesh.psql(1).await.batch_execute(DOWN_TO_8).await.unwrap();
+        }
+        let migration = mesh.psql(1).await;
+        migration.batch_execute(&format!("begin; {down}; commit")).await.unwrap();
+        let mut session = mesh.psql(1).await;
+        let open = session.transaction().await.unwrap();
+        open.batch_execute(write).await.unwrap();
+        let up = up.replace("'250ms'", "'20s'");
+        let run = tokio::spawn(async move { migration.batch_execute(&format!("begin; {up}; commit")).await });
+        mesh.await_count(1, WAITS_FOR_TABLE, 1).await;
+        open.commit().await.unwrap();
+        run.await.unwrap().unwrap();
+        assert_eq!(mesh.count(1, noticed).await, 1, "{write}");
+        let down = if write.contains("dbmail_users") { "" } else { down };
+        mesh.psql(1).await.batch_execute(&format!("begin; {down}; commit")).await.unwrap();
+    }
+}
+
+const WAITS_FOR_TABLE: &str = "select least(count(*), 1) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'relation'";
+const DOWN_TO_8: &str = concat!(
+    include_str!("../../../migrations/0014_accounts.down.sql"),
+    include_str!("../../../migrations/0013_fates.down.sql"),
+    include_str!("../../../migrations/0012_join.down.sql"),
+    include_str!("../../../migrations/0011_moves.down.sql"),
+    include_str!("../../../migrations/0010_marks.down.sql"),
+    include_str!("../../../migrations/0009_mailboxes.down.sql"),
+);
