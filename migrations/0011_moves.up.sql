@@ -231,11 +231,13 @@ begin
     return new;
   end if;
   begin
-    if exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = new.mailbox_idnr) then
+    perform from public.dbmail_mailboxes m where m.mailbox_idnr = new.mailbox_idnr for key share;
+    -- Locked first: one that is just being taken out has gone by now, or stays until we have ended.
+    if not found or exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = new.mailbox_idnr) then
       select p.place into target from dbmail_mesh.place_of(new.mailbox_idnr) p;
       new.mailbox_idnr := coalesce(target, new.mailbox_idnr);
+      perform from public.dbmail_mailboxes m where m.mailbox_idnr = new.mailbox_idnr for key share;
     end if;
-    perform from public.dbmail_mailboxes m where m.mailbox_idnr = new.mailbox_idnr for key share;
     select l.uid into due from dbmail_mesh.late l where l.row_idnr = old.message_idnr;
     this := concat_ws(' ', new.mailbox_idnr, extract(epoch from statement_timestamp()));
     if current_setting('dbmail_mesh.moves_without_line', true) = this then
