@@ -9,8 +9,7 @@ set local lock_timeout = '250ms';
 create function dbmail_mesh.is_staging(mailbox bigint) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select exists (select from public.dbmail_mailboxes m join public.dbmail_users u on u.user_idnr = m.owner_idnr
-                 where m.mailbox_idnr = mailbox and u.userid = '__@!internal_delivery_user!@__')
+  select exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = mailbox and dbmail_mesh.is_staging_owner(m.owner_idnr))
 $$;
 comment on function dbmail_mesh.is_staging is 'Whether a mailbox is dbmail''s staging area.';
 
@@ -55,24 +54,16 @@ comment on function dbmail_mesh.is_mere_name is 'Whether a mailbox was deleted b
 create function dbmail_mesh.place_of(wanted bigint, out place bigint, out verdict "char")
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  fate dbmail_mesh.mailbox_fate;
 begin
-  place := wanted;
-  verdict := 'a';
-  loop
-    select * into fate from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = place;
-    exit when fate.merged_into is null;
-    place := fate.merged_into;
-    verdict := 'm';
-  end loop;
-  if fate.mailbox_idnr is null and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = place)
-     and not dbmail_mesh.is_mere_name(place) then
+  place := dbmail_mesh.mailbox_of(wanted);
+  verdict := case when place = wanted then 'a' else 'm' end;
+  if not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = place)
+     and exists (select from public.dbmail_mailboxes m where m.mailbox_idnr = place) and not dbmail_mesh.is_mere_name(place) then
     return;
   end if;
-  select dbmail_mesh.inbox_of(l.owner_idnr), case when dbmail_mesh.inbox_of(l.owner_idnr) is null then 'k' else 'r' end
-    into place, verdict
-  from dbmail_mesh.line l where l.mailbox_idnr = place;
+  select i.inbox, case when i.inbox is null then 'k' else 'r' end into place, verdict
+  from dbmail_mesh.line l cross join lateral dbmail_mesh.inbox_of(l.owner_idnr) i(inbox)
+  where l.mailbox_idnr = place;
   if not found then
     verdict := 'u';
   end if;

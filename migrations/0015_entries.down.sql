@@ -30,7 +30,6 @@ drop function dbmail_mesh.capture_active();
 drop function dbmail_mesh.capture_entry();
 drop function dbmail_mesh.set_entry(text, jsonb, boolean, jsonb);
 drop function dbmail_mesh.entry_of(text, jsonb);
-drop function dbmail_mesh.standing_mailbox(bigint);
 
 -- Keys of entries mean nothing to what is left.
 delete from dbmail_mesh.outbox where kind = 'e';

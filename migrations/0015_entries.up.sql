@@ -31,17 +31,6 @@ comment on column dbmail_mesh.entry.stamp_before is 'The stamp that it had befor
 create index entry_by_account on dbmail_mesh.entry ((key ->> 'account'));
 create index entry_by_mailbox on dbmail_mesh.entry (((key ->> 'mailbox')::bigint)) where kind in ('subscription', 'acl');
 
-create function dbmail_mesh.standing_mailbox(mailbox bigint) returns bigint
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  with recursive chain(id) as (
-    select mailbox union all
-    select f.merged_into from chain c join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = c.id where f.merged_into is not null
-  )
-  select max(id) from chain
-$$;
-comment on function dbmail_mesh.standing_mailbox is 'The mailbox that stands where this one was merged into; itself when it was not merged.';
-
 -- dbmail knows the user of an alias by a number in a text. A number of which nothing is known here would be somebody else on another
 -- node: it stays here. The script that dbmail stores while it examines a new one is nobody's.
 create function dbmail_mesh.entry_of(kind text, r jsonb, out key jsonb, out value jsonb)
@@ -284,7 +273,7 @@ as $$
   from rows from (jsonb_to_recordset(incoming) as (kind text, key jsonb)) with ordinality i(kind, key, place)
   left join dbmail_mesh.account a on a.account = i.key ->> 'account'
   left join public.dbmail_users u on u.user_idnr = a.user_idnr
-  left join lateral (select (i.key ->> 'mailbox')::bigint as asked, dbmail_mesh.standing_mailbox((i.key ->> 'mailbox')::bigint) as id
+  left join lateral (select (i.key ->> 'mailbox')::bigint as asked, dbmail_mesh.mailbox_of((i.key ->> 'mailbox')::bigint) as id
                      where i.key ? 'mailbox') b on true
   left join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = b.id
   left join dbmail_mesh.line l on l.mailbox_idnr = b.id

@@ -59,11 +59,6 @@ impl Marks {
     pub fn set_keywords(&self) -> impl Iterator<Item = &str> {
         self.keywords.iter().filter(|(_, register)| register.value).map(|(keyword, _)| keyword.as_str())
     }
-
-    /// Whether anything was ever written.
-    pub fn is_untouched(&self) -> bool {
-        self.flags.iter().chain(self.keywords.values()).all(|register| register.stamp == Stamp::NEVER)
-    }
 }
 
 /// What is new in somebody else's marks.

@@ -7,26 +7,28 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::ask;
+use super::locks::{self, LockPatience};
+use super::parents::Joining;
 use super::state::{UserState, account_of, fields_of};
 use crate::domain::account::{self, AccountId, Held, USERID, Write};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 
-/// Joins accounts that came from `source`. Idempotent. When there is nothing to write, no lock is taken.
+/// Joins accounts that came over a link. Idempotent. When there is nothing to write, no lock is taken.
 ///
 /// # Errors
-/// `Transient` when a lock cannot be had within `lock_ms`, or a session of dbmail takes a name at this moment; `Unreachable`, `Data`.
-pub async fn join(target: &impl GenericClient, source: NodeId, users: &[UserState], lock_ms: i32) -> Result<()> {
+/// `Transient` when a lock cannot be had in time, or a session of dbmail takes a name at this moment; `Unreachable`, `Data`.
+pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserState]) -> Result<()> {
     if users.is_empty() {
         return Ok(());
     }
-    let here = NodeId(ask::row(target, include_str!("../../sql/target/node_id.sql"), &[]).await?.get(0));
+    let here = joining.here;
     let incoming: Vec<_> = users.iter().map(|user| (user.account.clone(), user.incoming.clone())).collect();
     let mut around = Around::of(users);
     if around.decide(target, &incoming, here, false).await?.is_empty() {
         return Ok(());
     }
-    ask::row(target, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+    locks::guard(target, LockPatience::of(joining.lock_ms)).await?;
     let writes = around.decide(target, &incoming, here, true).await?;
     if writes.is_empty() {
         return Ok(());
@@ -34,7 +36,7 @@ pub async fn join(target: &impl GenericClient, source: NodeId, users: &[UserStat
     let gone_in =
         |id: &AccountId| users.iter().find(|user| user.account == *id).and_then(|user| user.gone_in.as_deref());
     let rows: Vec<Value> = writes.iter().map(|(id, write)| row_of(id, write, gone_in(id))).collect();
-    let plan = json!({"origin": source.0, "rows": rows});
+    let plan = json!({"origin": joining.source.0, "rows": rows});
     ask::row(target, include_str!("../../sql/target/write_accounts.sql"), &[&plan]).await?;
     Ok(())
 }

@@ -9,20 +9,19 @@ use deadpool_postgres::{Client, Transaction};
 
 use super::content::{self, Places, Shipment, Wanted};
 use super::cursor::Cursor;
+use super::locks::{self, LockPatience};
+use super::parents::{self, Joining};
 use super::placing::{Destination, Verdicts};
 use super::plan::{FIRST_HIDDEN_ROW, Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
 use super::state::{MailboxState, MessageState};
 use super::store::{self, Aside};
 use super::tides::{Follow, Left, Tides};
-use super::{Endpoint, ask, entries, mailboxes as boxes, parents};
-use crate::domain::ids::{BirthUid, MailboxId};
+use super::{Endpoint, entries, mailboxes as boxes};
+use crate::domain::ids::{BirthUid, MailboxId, NodeId};
 use crate::domain::modseq;
 use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
-
-/// Marks a transaction as the worker's own and bounds its lock waits.
-const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 
 /// While content is written, only dbmail-util can be in the way: step back soon, so that its deadlock check never finds us.
 const CONTENT_LOCK_MS: i32 = 20;
@@ -57,6 +56,8 @@ pub struct Applied {
 pub struct Route<'a> {
     /// The source.
     pub source: &'a Endpoint,
+    /// The target's number.
+    pub here: NodeId,
     /// The bounds.
     pub bounds: Bounds,
 }
@@ -92,11 +93,11 @@ impl Route<'_> {
         let (states, tides) =
             futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
         let small = read.entries(&batch.keys.entries).await?;
-        let (source, lock_ms) = (self.source.id, self.bounds.lock_ms);
-        let mailboxes = parents::join(read, source, target, batch.keys, (&states, &small), lock_ms).await?;
-        let homeless = entries::join(target, source, &small, lock_ms).await?;
+        let joining = Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms };
+        let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;
+        let homeless = entries::join(target, joining, &small).await?;
         let transaction = target.transaction().await?;
-        ask::row(&transaction, BEGIN_APPLY, &[&CONTENT_LOCK_MS]).await?;
+        locks::begin_apply(&transaction, CONTENT_LOCK_MS).await?;
         let look = Look::at(beside, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
         let now = batch.ends_range().then(|| tides.clone());
@@ -175,8 +176,7 @@ impl Route<'_> {
         arrival: &Arrival<'_>,
         shared: &[i64],
     ) -> Result<Applied> {
-        let lock_ms = self.bounds.lock_ms;
-        ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+        locks::guard(transaction, LockPatience::of(self.bounds.lock_ms)).await?;
         let births: Vec<BirthUid> = arrival.states.iter().map(|state| state.incoming.birth).collect();
         let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
         content::keep(transaction, shared).await?;

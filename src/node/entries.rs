@@ -7,15 +7,14 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::ask;
+use super::locks::{self, LockPatience};
+use super::parents::Joining;
 use super::state::EntryState;
 use super::store::Aside;
 use crate::domain::entry::{self, Entry, Joined, Way};
 use crate::domain::ids::NodeId;
 use crate::domain::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
-
-/// Marks a transaction as the worker's own and bounds its lock waits.
-const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 
 /// The `account.id` on the source of accounts that these entries belong to and that the node has never heard of.
 ///
@@ -35,24 +34,21 @@ pub async fn missing_accounts(target: &impl GenericClient, entries: &[EntryState
     Ok(rows.iter().filter_map(|row| known.get(row.get::<_, &str>(0)).copied()).collect())
 }
 
-/// Joins entries that came from `source`, in a short transaction of their own. It is idempotent, so a batch that breaks off later leaves
+/// Joins entries that came over a link, in a short transaction of their own. It is idempotent, so a batch that breaks off later leaves
 /// no harm. Returns those whose account or mailbox is not here yet.
 ///
 /// # Errors
-/// `Transient` when a lock cannot be had within `lock_ms`, or dbmail writes the same at this moment; `Unreachable`, `Data`.
-pub async fn join(target: &mut Client, source: NodeId, entries: &[EntryState], lock_ms: i32) -> Result<Vec<Aside>> {
+/// `Transient` when a lock cannot be had in time, or dbmail writes the same at this moment; `Unreachable`, `Data`.
+pub async fn join(target: &mut Client, joining: Joining, entries: &[EntryState]) -> Result<Vec<Aside>> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
     let transaction = target.transaction().await?;
-    ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
-    // Links into a node write what is no message one after the other.
-    ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
-    let here = NodeId(ask::row(&transaction, include_str!("../../sql/target/node_id.sql"), &[]).await?.get(0));
-    let (changes, aside) = look(&transaction, entries).await?.decide(here);
+    locks::begin_apply_alone(&transaction, joining.lock_ms).await?;
+    let (changes, aside) = look(&transaction, entries).await?.decide(joining.here);
     if !changes.is_empty() {
-        ask::row(&transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
-        let plan = json!({"origin": source.0, "rows": changes});
+        locks::guard(&transaction, LockPatience::of(joining.lock_ms)).await?;
+        let plan = json!({"origin": joining.source.0, "rows": changes});
         ask::row(&transaction, include_str!("../../sql/target/write_entries.sql"), &[&plan]).await?;
     }
     transaction.commit().await?;

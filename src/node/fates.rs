@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 
 use super::ask;
+use super::locks::{self, LockPatience};
 use super::placing::Verdicts;
 use super::plan::{PlanWriter, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId};
@@ -60,7 +61,7 @@ pub async fn carry_out(client: &mut Client, node: NodeId, doomed: Doomed, lock_m
     let transaction = client.transaction().await?;
     let outcome = match doomed {
         Doomed::Account(id) => {
-            guard(&transaction, lock_ms).await?;
+            locks::guard(&transaction, LockPatience::of(lock_ms)).await?;
             removed(&transaction, include_str!("../../sql/node/remove_account.sql"), id).await?
         }
         Doomed::Messages(mailbox) => {
@@ -74,18 +75,13 @@ pub async fn carry_out(client: &mut Client, node: NodeId, doomed: Doomed, lock_m
             if empty(&transaction, node, mailbox, lock_ms).await? {
                 Outcome::More
             } else {
-                guard(&transaction, lock_ms).await?;
+                locks::guard(&transaction, LockPatience::of(lock_ms)).await?;
                 removed(&transaction, include_str!("../../sql/node/remove_mailbox.sql"), mailbox.0).await?
             }
         }
     };
     transaction.commit().await?;
     Ok(outcome)
-}
-
-async fn guard(transaction: &Transaction<'_>, lock_ms: i32) -> Result<()> {
-    ask::row(transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
-    Ok(())
 }
 
 async fn removed(transaction: &Transaction<'_>, sql: &str, id: i64) -> Result<Outcome> {
@@ -119,7 +115,7 @@ async fn take_out(
 ) -> Result<bool> {
     let verdicts = Verdicts::ask(transaction, &BTreeSet::from([mailbox])).await?;
     let Some(line) = verdicts.line(mailbox) else { return Ok(false) };
-    guard(transaction, lock_ms).await?;
+    locks::guard(transaction, LockPatience::of(lock_ms)).await?;
     let lines: Vec<MailboxId> = line.into_iter().chain([mailbox]).collect();
     let view = View::lock(transaction, &lines, births).await?;
     let mut plan = PlanWriter::for_join(node);

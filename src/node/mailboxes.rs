@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use deadpool_postgres::GenericClient;
 
 use super::ask;
+use super::locks::{self, LockPatience};
 use super::mailbox_plan;
+use super::parents::Joining;
 use super::scan::SourceRead;
 use super::state::{self, MailboxState};
-use crate::domain::ids::{MailboxId, NodeId};
+use crate::domain::ids::MailboxId;
 use crate::domain::mailboxes::{self as domain, Held, Owners, State, View};
 use crate::error::Result;
 
@@ -122,13 +124,13 @@ pub async fn gather(read: &SourceRead<'_>, target: &impl GenericClient, wanted: 
 ///
 /// # Errors
 /// `Unreachable`; `Transient`, also when dbmail has changed one of them, or taken a name, at that moment; `Data`.
-pub async fn join(target: &impl GenericClient, source: NodeId, gathered: &Gathered, lock_ms: i32) -> Result<()> {
+pub async fn join(target: &impl GenericClient, joining: Joining, gathered: &Gathered) -> Result<()> {
     if gathered.states.is_empty() {
         return Ok(());
     }
     let rows = ask::rows(target, include_str!("../../sql/target/view_owners.sql"), &[&gathered.accounts()]).await?;
     let owners: Owners = rows.iter().map(|row| (row.get("account"), row.get("is_here"))).collect();
-    let node = NodeId(ask::row(target, include_str!("../../sql/target/node_id.sql"), &[]).await?.get(0));
+    let node = joining.here;
     let outcome = domain::join(node, &gathered.view, &owners, &gathered.incoming());
     if outcome.changes.is_empty() {
         return Ok(());
@@ -140,9 +142,9 @@ pub async fn join(target: &impl GenericClient, source: NodeId, gathered: &Gather
     }
     // Deliveries wait for a mailbox that is renamed.
     if outcome.changes.values().any(|change| change.before.row.is_some()) {
-        ask::row(target, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+        locks::guard(target, LockPatience::of(joining.lock_ms)).await?;
     }
-    let plan = mailbox_plan::plan(node, source, &outcome, &gathered.states);
+    let plan = mailbox_plan::plan(node, joining.source, &outcome, &gathered.states);
     ask::row(target, include_str!("../../sql/target/write_mailboxes.sql"), &[&plan]).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod entries;
 pub mod fates;
 pub mod listen;
+pub mod locks;
 pub mod mailbox_plan;
 pub mod mailboxes;
 pub mod parents;

@@ -7,12 +7,20 @@ use deadpool_postgres::Client;
 
 use super::scan::{Keys, SourceRead};
 use super::state::{EntryState, MailboxState, MessageState};
-use super::{accounts, ask, entries as small, mailboxes};
+use super::{accounts, entries as small, locks, mailboxes};
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
-/// Marks a transaction as the worker's own and bounds its lock waits.
-const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
+/// Between whom, and how long dbmail may be kept waiting for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    /// The node from which it comes.
+    pub source: NodeId,
+    /// The node into which it is joined: what that decides by itself carries its number.
+    pub here: NodeId,
+    /// How long each lock that dbmail may want is waited for, and held, at the most: milliseconds.
+    pub lock_ms: i32,
+}
 
 /// Joins the accounts and mailboxes that a batch names, and those that it needs and that are not here. Returns the mailboxes as the
 /// source has them.
@@ -21,11 +29,10 @@ const BEGIN_APPLY: &str = include_str!("../../sql/target/begin_apply.sql");
 /// `Unreachable`, `Transient`: nothing was written; `Data` when the target refuses a row.
 pub async fn join(
     read: &SourceRead<'_>,
-    source: NodeId,
     target: &mut Client,
+    joining: Joining,
     keys: &Keys,
     (states, entries): (&[MessageState], &[EntryState]),
-    lock_ms: i32,
 ) -> Result<BTreeMap<MailboxId, MailboxState>> {
     let referred = states.iter().filter(|state| !state.incoming.dead).map(|state| state.place.value);
     let referred: BTreeSet<MailboxId> = referred.chain(entries.iter().filter_map(|entry| entry.mailbox)).collect();
@@ -43,15 +50,14 @@ pub async fn join(
         return Ok(gathered.states);
     }
     let transaction = target.transaction().await?;
-    ask::row(&transaction, BEGIN_APPLY, &[&lock_ms]).await?;
-    ask::row(&transaction, include_str!("../../sql/target/lock_parents.sql"), &[]).await?;
+    locks::begin_apply_alone(&transaction, joining.lock_ms).await?;
     // What they have brought meanwhile counts.
     if gathered.refresh(read, &transaction).await? {
         owners.extend(gathered.owner_ids());
         users = read.users(&owners).await?;
     }
-    accounts::join(&transaction, source, &users, lock_ms).await?;
-    mailboxes::join(&transaction, source, &gathered, lock_ms).await?;
+    accounts::join(&transaction, joining, &users).await?;
+    mailboxes::join(&transaction, joining, &gathered).await?;
     transaction.commit().await?;
     Ok(gathered.states)
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
 use futures_util::future::join;
-use tokio_postgres::types::ToSql;
 
 use super::ask;
+use super::locks::{self, LockPatience};
 use super::plan::{Found, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
@@ -159,25 +159,13 @@ pub async fn reserve(
     })
 }
 
-/// How long a node's server waits for a lock, and lets a statement or a pause between two last, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct LockPatience {
-    /// For a lock.
-    pub wait_ms: i32,
-    /// For a statement, and for a pause while locks are held.
-    pub hold_ms: i32,
-}
-
-/// Bounds what follows in a transaction.
-const GUARD: &str = include_str!("../../sql/target/guard.sql");
-
 /// Prepares the statements of a settlement, so that none needs a round trip of its own for it while locks are held.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
     for sql in [
-        GUARD,
+        locks::GUARD,
         include_str!("../../sql/target/lock_and_view.sql"),
         include_str!("../../sql/node/numbers_of.sql"),
         include_str!("../../sql/target/write_plan.sql"),
@@ -202,10 +190,8 @@ pub async fn lock(
     patience: LockPatience,
 ) -> Result<(NodeView, RowMailboxes)> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
-    let wait = [&patience.wait_ms as &(dyn ToSql + Sync), &patience.hold_ms];
-    let guard = ask::row(transaction, GUARD, &wait);
     let mailboxes = [mailbox];
-    let (guarded, view) = join(guard, View::lock(transaction, &mailboxes, &births)).await;
+    let (guarded, view) = join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births)).await;
     guarded?;
     let view = view?;
     let high = view

@@ -12,6 +12,7 @@ use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::ask;
 use crate::node::fates::{self, Outcome};
+use crate::node::locks::{self, LockPatience};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -101,8 +102,7 @@ async fn sweep(hub: &Hub, client: &mut Client) -> Result<i64> {
 
 async fn sweep_one(hub: &Hub, client: &mut Client, mailbox: i64) -> Result<i64> {
     let transaction = client.transaction().await?;
-    let lock_ms = hub.lock_ms();
-    ask::row(&transaction, include_str!("../../sql/target/guard.sql"), &[&lock_ms, &lock_ms]).await?;
+    locks::guard(&transaction, LockPatience::of(hub.lock_ms())).await?;
     let row = ask::row(&transaction, include_str!("../../sql/node/sweep_overtaking.sql"), &[&mailbox]).await?;
     transaction.commit().await?;
     Ok(row.get(0))

@@ -293,7 +293,7 @@ impl Link {
             self.acknowledge(&of_source, position).await?;
             return Ok((false, more));
         }
-        let route = Route { source: &source.endpoint, bounds: self.bounds() };
+        let route = Route { source: &source.endpoint, here: self.target, bounds: self.bounds() };
         let batch = Batch {
             keys: &keys,
             again: &again,

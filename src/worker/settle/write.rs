@@ -9,7 +9,8 @@ use super::{Matter, Participant, Settler, Step};
 use crate::domain::ids::{NodeId, Uid};
 use crate::domain::settlement::{self, NodeView, Plan};
 use crate::error::{Error, Kind, Result};
-use crate::node::participant::{self, LockPatience, Number, Reserved, RowMailboxes};
+use crate::node::locks::LockPatience;
+use crate::node::participant::{self, Number, Reserved, RowMailboxes};
 use crate::node::plan::PlanWriter;
 
 /// What a round of locks found.
@@ -115,7 +116,7 @@ impl Settler {
         }
         let mut begun = begun.into_iter();
         let Some((id, mutex)) = begun.next() else { return Ok(locked) };
-        let first = take(id, mutex, matter, LockPatience { wait_ms: hold_ms, hold_ms }).await?;
+        let first = take(id, mutex, matter, LockPatience::of(hold_ms)).await?;
         self.admit_lock(&mut locked, first)?;
         // Shorter than the first node lets a pause last, or it would let go while another is waited for.
         let patience = LockPatience { wait_ms: (hold_ms / 2).max(1), hold_ms };
