@@ -18,6 +18,7 @@ pub mod mailboxes;
 pub mod marks;
 pub mod modseq;
 pub mod register;
+pub mod reported;
 pub mod rule;
 pub mod settlement;
 pub mod stamp;
