@@ -178,7 +178,8 @@ impl Route<'_> {
     ) -> Result<Applied> {
         locks::guard(transaction, LockPatience::of(self.bounds.lock_ms)).await?;
         let births: Vec<BirthUid> = arrival.states.iter().map(|state| state.incoming.birth).collect();
-        let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
+        let lowest = arrival.states.iter().map(|state| state.incoming.uid).min().unwrap_or_default();
+        let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births, lowest).await?;
         content::keep(transaction, shared).await?;
         let (mut plan, waiting) = self.decide(arrival, &view)?;
         plan.made_up_to(batch.keys.made_up_to);

@@ -7,7 +7,7 @@ use futures_util::future::join;
 
 use super::ask;
 use super::locks::{self, LockPatience};
-use super::plan::{Found, View};
+use super::plan::{Found, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::NodeView;
@@ -191,14 +191,14 @@ pub async fn lock(
 ) -> Result<(NodeView, RowMailboxes)> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let mailboxes = [mailbox];
-    let (guarded, view) = join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births)).await;
+    let (guarded, view) = join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
     guarded?;
     let view = view?;
-    let high = view
+    let Lines { reported, high } = view
         .lines
         .get(&mailbox)
         .copied()
         .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
     let rows = view.messages.iter().map(|(birth, found)| (*birth, found.row_mailbox)).collect();
-    Ok((NodeView { node, reported: high, high, messages: held_in(view, mailbox) }, rows))
+    Ok((NodeView { node, reported, high, messages: held_in(view, mailbox) }, rows))
 }

@@ -220,6 +220,7 @@ impl Link {
             founder.as_deref(),
         )
         .await?;
+        store::set_presence(&of_target, self.hub.mesh.presence.window()).await?;
         let read = SourceRead::begin(&mut of_source).await?;
         let snapshot = read.snapshot().await?;
         Cursor::start(&of_target, self.source, &snapshot).await?;
