@@ -473,8 +473,8 @@ create view dbmail_mesh.reported_lines as
 select u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.high, dbmail_mesh.reported_of(l, r.until) as reported,
        r.until as read_until,
        case when n.presence is null then 'every mailbox counts as read: mesh.presence is "always"'
-            when r.shared then 'it is shared'
             when r.login = 'infinity' then 'it is public'
+            when r.shared then 'it is shared'
             when r.until is null then 'nobody who may read it has ever come'
             when r.until < l.raised_at and r.until < clock_timestamp() then 'nobody has come for longer than mesh.presence'
             when r.until < clock_timestamp() then 'nobody has come for longer than mesh.presence, and nothing new since'

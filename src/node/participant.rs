@@ -191,7 +191,8 @@ pub async fn lock(
 ) -> Result<(NodeView, RowMailboxes)> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let mailboxes = [mailbox];
-    let (guarded, view) = join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
+    let (guarded, view) =
+        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
     guarded?;
     let view = view?;
     let Lines { reported, high } = view

@@ -15,6 +15,7 @@ mod install;
 mod mailboxes;
 mod modseq;
 mod order;
+mod readers;
 mod review;
 mod same;
 mod scenario;
