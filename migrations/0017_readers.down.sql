@@ -87,6 +87,27 @@ $$;
 
 drop view dbmail_mesh.reported_lines;
 drop function dbmail_mesh.lock_and_view(bigint[], bigint[], bigint);
+create function dbmail_mesh.lock_and_view(mailboxes bigint[], births bigint[])
+returns table (id bigint, state "char", uid bigint, row_idnr bigint, mailbox_idnr bigint, row_mailbox bigint, flags smallint[],
+               stamps bigint[], keywords jsonb)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (mailboxes) order by m.mailbox_idnr for key share;
+  perform from dbmail_mesh.line l where l.mailbox_idnr = any (mailboxes) order by l.mailbox_idnr for no key update;
+  -- Statements of their own: their snapshots are newer than the locks.
+  return query
+    select l.mailbox_idnr, 'l'::"char",
+           greatest(l.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = l.mailbox_idnr)),
+           null::bigint, l.mailbox_idnr, null::bigint, null::smallint[], null::bigint[], null::jsonb
+    from dbmail_mesh.line l join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
+    where l.mailbox_idnr = any (mailboxes)
+      and not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = l.mailbox_idnr);
+  return query
+    select v.birth_uid, v.state, v.uid, v.row_idnr, v.mailbox_idnr, v.row_mailbox, v.flags, v.stamps, v.keywords
+    from dbmail_mesh.view_states(births) v;
+end
+$$;
 drop function dbmail_mesh.forget_signs(bigint);
 drop function dbmail_mesh.set_presence(interval);
 drop function dbmail_mesh.note_unshare();

@@ -63,6 +63,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0015_entries",
     "0016_modseq",
     "0017_readers",
+    "0018_moved_readers",
 ];
 
 impl MigrationSet {

@@ -14,6 +14,7 @@ pub mod listen;
 pub mod locks;
 pub mod mailbox_plan;
 pub mod mailboxes;
+pub mod moved;
 pub mod parents;
 pub mod participant;
 pub mod placing;

@@ -14,6 +14,7 @@ mod hazards;
 mod install;
 mod mailboxes;
 mod modseq;
+mod moved;
 mod order;
 mod readers;
 mod review;
