@@ -17,6 +17,7 @@ mod modseq;
 mod moved;
 mod order;
 mod readers;
+mod readers_traffic;
 mod review;
 mod same;
 mod scenario;
