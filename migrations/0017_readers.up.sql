@@ -395,12 +395,12 @@ begin
   perform from public.dbmail_users u
   where u.user_idnr in (
     select l.owner_idnr from dbmail_mesh.line l
-    where l.mailbox_idnr = any (mailboxes) and lowest <= l.high
-      and dbmail_mesh.reported_of(l, dbmail_mesh.read_until(l.mailbox_idnr, l.owner_idnr)) < l.high)
+    where l.mailbox_idnr = any (mailboxes) and lowest <= dbmail_mesh.reported_of(l, 'infinity')
+      and dbmail_mesh.reported_of(l, dbmail_mesh.read_until(l.mailbox_idnr, l.owner_idnr)) < dbmail_mesh.reported_of(l, 'infinity'))
   order by u.user_idnr for no key update;
   return query
     select l.mailbox_idnr, 'l'::"char", dbmail_mesh.reported_of(l, dbmail_mesh.read_until(l.mailbox_idnr, l.owner_idnr)),
-           greatest(l.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = l.mailbox_idnr)),
+           dbmail_mesh.reported_of(l, 'infinity'),
            null::bigint, l.mailbox_idnr, null::bigint, null::smallint[], null::bigint[], null::jsonb
     from dbmail_mesh.line l join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
     where l.mailbox_idnr = any (mailboxes)

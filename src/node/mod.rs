@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod admission;
 pub mod apply;
+mod arrival;
 pub mod ask;
 pub mod connect;
 pub mod content;
