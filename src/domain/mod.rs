@@ -12,6 +12,7 @@
 //! however a settlement breaks off, and a number once settled is never late again on a node that took part.
 
 pub mod account;
+pub mod budget;
 pub mod entry;
 pub mod ids;
 pub mod mailboxes;
