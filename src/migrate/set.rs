@@ -62,6 +62,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0014_accounts",
     "0015_entries",
     "0016_modseq",
+    "0017_budget",
 ];
 
 impl MigrationSet {

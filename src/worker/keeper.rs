@@ -1,8 +1,8 @@
 //! Housekeeping of a node: looks who was overtaken while a line was locked for too long, takes out mailboxes and users that are to go,
-//! and empties the outbox of what all peers hold.
+//! empties the outbox of what all peers hold, and notes how far numbers are used up.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
 
@@ -17,6 +17,9 @@ use crate::node::locks::{self, LockPatience};
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether an hour has passed since numbers were noted.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(300);
+
 /// The most mailboxes, and the most users, that are taken out in one round, and the most transactions for each of them.
 const FATES_AT_ONCE: i64 = 50;
 const STEPS_AT_ONCE: usize = 20;
@@ -26,8 +29,15 @@ const MAILBOXES_AT_ONCE: i64 = 100;
 
 /// Keeps house on a node, for ever.
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
+    let mut sampled: Option<Instant> = None;
     loop {
         guard.active().await;
+        if sampled.is_none_or(|at| at.elapsed() >= SAMPLE_INTERVAL) {
+            match sample(&hub, id).await {
+                Ok(()) => sampled = Some(Instant::now()),
+                Err(error) => tracing::debug!(node = %id, %error, "numbers in use were not noted; it is tried again"),
+            }
+        }
         let more = once(&hub, id).await.unwrap_or_else(|error| {
             tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again");
             false
@@ -36,6 +46,12 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
             tokio::time::sleep(INTERVAL).await;
         }
     }
+}
+
+async fn sample(hub: &Hub, id: NodeId) -> Result<()> {
+    let client = hub.node(id)?.writer().await?;
+    ask::row(&client, include_str!("../../sql/node/sample_numbers.sql"), &[]).await?;
+    Ok(())
 }
 
 /// One round. Returns whether there is more to do at once.

@@ -4,7 +4,11 @@
 //! So what is used up is told by the *highest* UID of the mesh, and how fast by its advance, not by the number of messages: a message
 //! on the busiest node takes it forward by one stride, messages on the others fill the gaps below it and cost nothing.
 
+mod history;
+
 use serde::Serialize;
+
+pub use history::{Highest, History, Window, burn_over};
 
 /// The last UID: 4294967295 is read as `*` (RFC 3501, 9: `nz-number`).
 pub const UID_LAST: i64 = 4_294_967_294;
@@ -166,6 +170,15 @@ impl Burn {
         Self { numbers: u128::from(stride) * strides, messages: Millionths::ONE.0.into() }
     }
 
+    /// What it costs when all mail goes to one mailbox, on any of the nodes at random, and the links keep pace: each number is the next of its
+    /// node's class above the one before, wherever that was handed out.
+    pub fn one_mailbox(stride: u16, nodes: u16, renumbered: Millionths) -> Self {
+        let nodes = u128::from(nodes.max(1));
+        let of_deliveries = u128::from(stride) * (nodes + 1) * u128::from(Millionths::ONE.0);
+        let of_renumbers = u128::from(stride) * 2 * nodes * u128::from(renumbered.0);
+        Self { numbers: of_deliveries + of_renumbers, messages: 2 * nodes * u128::from(Millionths::ONE.0) }
+    }
+
     /// How many messages `numbers` are enough for; `None`: for ever.
     pub fn messages_for(self, numbers: u64) -> Option<u64> {
         u128::from(numbers).checked_mul(self.messages)?.checked_div(self.numbers).map(saturated)
@@ -250,6 +263,8 @@ mod tests {
         assert_eq!(messages(2, Millionths::ONE), 2_147_483_647);
         assert_eq!(messages(64, Millionths::one_of(64)), 4_294_967_294);
         assert_eq!(messages(64, Millionths::ONE), 67_108_863, "64 places, and one node takes all the mail");
+        let one_mailbox = |stride, nodes| Burn::one_mailbox(stride, nodes, Millionths(0)).per_message();
+        assert_eq!((one_mailbox(2, 1), one_mailbox(2, 2), one_mailbox(64, 64)), (2.0, 1.5, 32.5));
         let renumbered = Burn::designed(64, Millionths::one_of(64), Millionths(10_000));
         assert!((renumbered.per_message() - 1.64).abs() < 1e-9);
         let ends = Outlook::of(Space::Uids, 0, Burn::designed(64, Millionths::one_of(64), Millionths(0)).rate(10, 1));
