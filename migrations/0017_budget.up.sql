@@ -6,7 +6,7 @@ create function dbmail_mesh.numbers_in_use(out uid bigint, out physmessage_id bi
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select greatest(n.uid_floor, case when u.is_called then u.last_value end,
-                  (select max(g.message_idnr) from public.dbmail_messages g where g.message_idnr < 8589934592)),
+                  (select max(g.message_idnr) from public.dbmail_messages g where g.message_idnr < 281474976710656)),
          greatest(case when p.is_called then p.last_value end, (select max(i.id) from public.dbmail_physmessage i), 0),
          greatest(case when b.is_called then b.last_value end, (select max(m.mailbox_idnr) from public.dbmail_mailboxes m), 0)
   from dbmail_mesh.local_node n
@@ -50,7 +50,7 @@ begin
     and s.at > (select min(f.at) from dbmail_mesh.number_sample f)
     and (s.at < moment - interval '400 days'
          or exists (select from dbmail_mesh.number_sample o
-                    where o.at < s.at and o.at at time zone 'UTC' >= date_trunc('day', s.at at time zone 'UTC')));
+                    where o.at < s.at and o.at >= date_trunc('day', s.at, 'UTC')));
   return true;
 end
 $$;

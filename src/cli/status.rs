@@ -182,7 +182,8 @@ pub(super) fn share(space: &SpaceStatus) -> String {
 pub(super) fn ends(space: &SpaceStatus) -> String {
     match (space.ends_at, space.per_day) {
         (Some(at), _) => date(at),
-        (None, Some(_)) => "never".into(),
+        (None, Some(0)) => "never".into(),
+        (None, Some(_)) => "after 9999".into(),
         (None, None) => "-".into(),
     }
 }

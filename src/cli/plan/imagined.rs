@@ -21,7 +21,8 @@ pub(super) fn plan(args: &Args, nodes: u16, rate: Count) -> Result<Plan> {
     let physmessages = one.rate(rate.things, rate.seconds);
     let each = "each node".to_owned();
     lines.push(line(each, Space::PhysmessageIds, args.used_physmessage_ids, Some(one), physmessages, now_s));
-    let made = Burn::designed(stride, Millionths::ONE, Millionths(0)).rate(args.mailboxes.things, args.mailboxes.seconds);
+    let made =
+        Burn::designed(stride, Millionths::ONE, Millionths(0)).rate(args.mailboxes.things, args.mailboxes.seconds);
     lines.push(line("any node".into(), Space::MailboxIds, args.used_mailbox_ids, None, made, now_s));
     Ok(Plan { imagined: true, nodes: nodes.into(), stride, lines, errors: Vec::new() })
 }
