@@ -261,7 +261,7 @@ fn an_imagined_mesh_is_computed() {
     );
     assert_eq!(table.code, 0, "{table:?}");
     for words in [
-        "50 % on the busiest node  4000000000  93.1% warning  352512   4.08       72295906",
+        "50 % on the busiest node  4000000000  93.1% warning  352512   4.08       72295905",
         "after 9999",
         "MESSAGES LEFT",
     ] {

@@ -94,6 +94,15 @@ impl Highest {
             mailbox_id: self.mailbox_id.max(other.mailbox_id),
         }
     }
+
+    /// What two nodes say of the beginning of a window. Each was installed at a time of its own: the one that knows the longer counts.
+    fn joined(self, other: Self, window: Window) -> Self {
+        match window {
+            Window::Install if self.at_s <= other.at_s => self,
+            Window::Install => other,
+            _ => self.or_higher(other),
+        }
+    }
 }
 
 /// A node's numbers, or a mesh's.
@@ -113,7 +122,8 @@ impl History {
         for node in nodes {
             mesh.now = mesh.now.or_higher(node.now);
             for (&window, &earlier) in &node.earlier {
-                mesh.earlier.entry(window).and_modify(|known| *known = known.or_higher(earlier)).or_insert(earlier);
+                let joined = |known: &mut Highest| *known = known.joined(earlier, window);
+                mesh.earlier.entry(window).and_modify(joined).or_insert(earlier);
             }
         }
         mesh
@@ -173,9 +183,14 @@ mod tests {
     #[test]
     fn the_rate_of_a_mesh_is_the_advance_of_the_highest() {
         let old = history(highest(10_000, 2_000, 900), &[(Window::Day, highest(0, 1_000, 400))]);
-        let new = history(highest(10_001, 2_001, 5_000), &[(Window::Day, highest(1, 8, 0))]);
+        let installed = (Window::Install, highest(9_999, 2_000, 5_000));
+        let new = history(highest(10_001, 2_001, 5_000), &[(Window::Day, highest(1, 8, 0)), installed]);
+        let old =
+            History { earlier: [(Window::Install, highest(0, 0, 0))].into_iter().chain(old.earlier).collect(), ..old };
         let mesh = History::of_mesh([&new, &old]);
         assert_eq!(mesh.rate(Space::Uids, Window::Day), Some(Rate { numbers: 1_001, seconds: 10_000 }));
+        let since = Some(Rate { numbers: 2_001, seconds: 10_001 });
+        assert_eq!(mesh.rate(Space::Uids, Window::Install), since, "since the first was installed");
         let burn = burn_over(&mesh, &[&new, &old], Window::Day).unwrap();
         assert_eq!(burn, Burn::measured(1_001, 500).unwrap(), "the new node was filled meanwhile");
         assert_eq!(burn_over(&mesh, &[&new, &old], Window::Week), None);
