@@ -19,7 +19,7 @@ begin
   insert into dbmail_mesh.line (mailbox_idnr, owner_idnr, high)
   select m.mailbox_idnr, m.owner_idnr,
          coalesce((select max(g.message_idnr) from public.dbmail_messages g
-                   where g.mailbox_idnr = mailbox and g.message_idnr < 8589934592), 0)
+                   where g.mailbox_idnr = mailbox and g.message_idnr < 281474976710656), 0)
   from public.dbmail_mailboxes m
   where m.mailbox_idnr = mailbox and not exists (select from dbmail_mesh.line l where l.mailbox_idnr = mailbox)
   on conflict do nothing;

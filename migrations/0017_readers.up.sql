@@ -171,7 +171,7 @@ comment on function dbmail_mesh.note_select is 'Notes that a mailbox was selecte
 
 -- Once a statement: the setting is seen by the row after the one that set it.
 create trigger _100_dbmail_mesh_selected before update of recent_flag on public.dbmail_messages
-  for each row when (old.recent_flag = 1 and new.recent_flag = 0 and old.message_idnr < 8589934592
+  for each row when (old.recent_flag = 1 and new.recent_flag = 0 and old.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.selected', true) is distinct from new.mailbox_idnr::text
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.note_select();
@@ -298,7 +298,7 @@ begin
   insert into dbmail_mesh.line (mailbox_idnr, owner_idnr, high, reported)
   select m.mailbox_idnr, m.owner_idnr,
          coalesce((select max(g.message_idnr) from public.dbmail_messages g
-                   where g.mailbox_idnr = mailbox and g.message_idnr < 8589934592), 0), 9223372036854775807
+                   where g.mailbox_idnr = mailbox and g.message_idnr < 281474976710656), 0), 9223372036854775807
   from public.dbmail_mailboxes m
   where m.mailbox_idnr = mailbox and not exists (select from dbmail_mesh.line l where l.mailbox_idnr = mailbox)
   on conflict do nothing;

@@ -202,11 +202,11 @@ as $$
     from unnest(births, ats) as b(birth, at)
     cross join dbmail_mesh.local_node n
     join public.dbmail_messages g on g.message_idnr = dbmail_mesh.row_of(b.birth)
-    where g.status < 2 and g.message_idnr < 8589934592
+    where g.status < 2 and g.message_idnr < 281474976710656
   ), had as (
     select x.mailbox_idnr, max(x.message_idnr) as top
     from public.dbmail_messages x
-    where x.mailbox_idnr in (select l.mailbox_idnr from lacked l) and x.message_idnr < 8589934592
+    where x.mailbox_idnr in (select l.mailbox_idnr from lacked l) and x.message_idnr < 281474976710656
       and x.message_idnr not in (select l.message_idnr from lacked l)
     group by x.mailbox_idnr
   ), may_have_had as (

@@ -1,6 +1,7 @@
 #![doc = include_str!("argument.md")]
 
 pub mod account;
+pub mod budget;
 pub mod entry;
 pub mod ids;
 pub mod mailboxes;

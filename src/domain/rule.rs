@@ -2,7 +2,7 @@
 
 use super::ids::{BirthUid, Uid};
 
-/// The number of a row of `dbmail_messages` (`message_idnr`): the message's UID while it is visible, a number above 2^33 while it
+/// The number of a row of `dbmail_messages` (`message_idnr`): the message's UID while it is visible, a number above 2^48 while it
 /// is hidden in the staging mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub i64);
@@ -166,7 +166,7 @@ fn raise(held: Held, to: Uid, reported: Option<Uid>) -> Option<Action> {
 mod tests {
     use super::*;
 
-    const HIDDEN: RowId = RowId(1 << 33);
+    const HIDDEN: RowId = RowId(1 << 48);
 
     fn alive(uid: i64) -> Incoming {
         Incoming { birth: BirthUid(6), uid: Uid(uid), dead: false }

@@ -64,6 +64,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0016_modseq",
     "0017_readers",
     "0018_moved_readers",
+    "0019_budget",
 ];
 
 impl MigrationSet {

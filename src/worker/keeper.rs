@@ -1,5 +1,5 @@
 //! Housekeeping of a node: looks who was overtaken while a line was locked for too long, takes out mailboxes and users that are to go,
-//! and empties the outbox of what all peers hold.
+//! empties the outbox of what all peers hold, and notes how far numbers are used up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +18,9 @@ use crate::node::locks::{self, LockPatience};
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often that is tidied which does not grow fast, and the most signs of readers removed at once.
-const TIDY_INTERVAL: Duration = Duration::from_secs(600);
+/// How often that is done which has time: noting how far numbers are used up (at most once an hour), and tidying.
+const RARE_INTERVAL: Duration = Duration::from_secs(300);
+/// The most signs of readers removed at once.
 const SIGNS_AT_ONCE: i64 = 10_000;
 
 /// The most mailboxes, and the most users, that are taken out in one round, and the most transactions for each of them.
@@ -31,13 +32,13 @@ const MAILBOXES_AT_ONCE: i64 = 100;
 
 /// Keeps house on a node, for ever.
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
-    let mut tidied: Option<Instant> = None;
+    let mut done: Option<Instant> = None;
     loop {
         guard.active().await;
-        if tidied.is_none_or(|at| at.elapsed() >= TIDY_INTERVAL) {
-            tidied = Some(Instant::now());
-            if let Err(error) = tidy(&hub, id).await {
-                tracing::debug!(node = %id, %error, "not tidied; it is tried again");
+        if done.is_none_or(|at| at.elapsed() >= RARE_INTERVAL) {
+            match rarely(&hub, id).await {
+                Ok(()) => done = Some(Instant::now()),
+                Err(error) => tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again"),
             }
         }
         let more = once(&hub, id).await.unwrap_or_else(|error| {
@@ -50,9 +51,10 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
     }
 }
 
-/// Removes what says no more than something later does.
-async fn tidy(hub: &Hub, id: NodeId) -> Result<()> {
+/// What has time: notes how far numbers are used up, and removes what says no more than something later does.
+async fn rarely(hub: &Hub, id: NodeId) -> Result<()> {
     let client = hub.node(id)?.writer().await?;
+    ask::row(&client, include_str!("../../sql/node/sample_numbers.sql"), &[]).await?;
     ask::row(&client, include_str!("../../sql/node/forget_signs.sql"), &[&SIGNS_AT_ONCE]).await?;
     Ok(())
 }

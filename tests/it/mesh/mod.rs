@@ -15,6 +15,7 @@ mod install;
 mod mailboxes;
 mod modseq;
 mod moved;
+mod numbers_end;
 mod order;
 mod readers;
 mod readers_traffic;
