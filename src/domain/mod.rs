@@ -21,4 +21,5 @@ pub mod register;
 pub mod reported;
 pub mod rule;
 pub mod settlement;
+pub mod snapshot;
 pub mod stamp;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use futures_util::TryStreamExt;
@@ -66,6 +67,8 @@ pub struct Shipment<'a, 's, 't> {
     pub names: &'a Client,
     /// The most bytes of part data in memory at once.
     pub chunk_bytes: usize,
+    /// Counts up with all that has been stored.
+    pub pulse: &'a AtomicI64,
 }
 
 impl Shipment<'_, '_, '_> {
@@ -116,7 +119,12 @@ impl Shipment<'_, '_, '_> {
             &[&nodes, &ids, &sizes("messagesize"), &sizes("rfcsize"), &dates],
         )
         .await?;
+        self.stored();
         Ok(rows.iter().map(place_from_row).collect())
+    }
+
+    fn stored(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn parts(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
@@ -174,6 +182,7 @@ impl Shipment<'_, '_, '_> {
             ],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -197,6 +206,7 @@ impl Shipment<'_, '_, '_> {
                 &[&part_no, &(slice_no as i32), &data],
             )
             .await?;
+            self.stored();
         }
         let integer = |column: &str| row.get::<_, i32>(column);
         ask::row(
@@ -232,6 +242,7 @@ impl Shipment<'_, '_, '_> {
             &[&physmessages, &names, &texts("hash"), &texts("headervalue"), &texts("sortfield"), &texts("datefield")],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -241,6 +252,7 @@ impl Shipment<'_, '_, '_> {
         let (physmessages, texts): (Vec<i64>, Vec<&str>) =
             rows.iter().filter_map(|row| Some((*ids.get(&row.get::<_, i64>(0))?, row.get::<_, &str>(1)))).unzip();
         ask::run(self.target, store, &[&physmessages, &texts]).await?;
+        self.stored();
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod hazards;
 mod install;
 mod mailboxes;
 mod modseq;
+mod one_way;
 mod order;
 mod review;
 mod same;
