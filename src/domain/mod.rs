@@ -11,4 +11,5 @@ pub mod register;
 pub mod reported;
 pub mod rule;
 pub mod settlement;
+pub mod snapshot;
 pub mod stamp;

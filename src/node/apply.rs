@@ -4,6 +4,7 @@
 //! call to look and one to write, each bounded by the target's own time-outs.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
 
@@ -57,6 +58,8 @@ pub struct Route<'a> {
     pub here: NodeId,
     /// The bounds.
     pub bounds: Bounds,
+    /// Counts up as a batch comes along.
+    pub pulse: &'a AtomicI64,
 }
 
 /// A batch: what to join, and how the cursor moves with it.
@@ -89,14 +92,17 @@ impl Route<'_> {
     ) -> Result<Applied> {
         let (states, tides) =
             futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
+        self.live();
         let small = read.entries(&batch.keys.entries).await?;
         let joining = Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms };
         let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;
         let homeless = entries::join(target, joining, &small).await?;
+        self.live();
         let transaction = target.transaction().await?;
         locks::begin_apply(&transaction, CONTENT_LOCK_MS).await?;
         let look = Look::at(beside, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
+        self.live();
         let now = batch.ends_range().then(|| tides.clone());
         let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
         let arrival = Arrival {
@@ -116,6 +122,11 @@ impl Route<'_> {
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
         applied.tides = left;
         Ok(applied)
+    }
+
+    /// A sign of life: a batch may take long.
+    fn live(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the keys of a batch aside that the target refuses, and moves on.
@@ -161,6 +172,7 @@ impl Route<'_> {
             target: transaction,
             names: beside,
             chunk_bytes: self.bounds.chunk_bytes,
+            pulse: self.pulse,
         };
         places.extend(shipment.ship(&lacking).await?);
         Ok((places, shared))
@@ -177,6 +189,7 @@ impl Route<'_> {
         locks::guard(transaction, LockPatience::of(self.bounds.lock_ms)).await?;
         let view = arrival.lock(transaction).await?;
         content::keep(transaction, shared).await?;
+        self.live();
         let (mut plan, waiting) = arrival.decide(&view)?;
         plan.made_up_to(batch.keys.made_up_to);
         if batch.cursor.copy.is_some() {

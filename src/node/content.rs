@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use futures_util::TryStreamExt;
@@ -77,6 +78,8 @@ pub struct Shipment<'a, 's, 't> {
     pub names: &'a Client,
     /// The most bytes of part data in memory at once.
     pub chunk_bytes: usize,
+    /// Counts up with all that has been stored.
+    pub pulse: &'a AtomicI64,
 }
 
 impl Shipment<'_, '_, '_> {
@@ -133,6 +136,7 @@ impl Shipment<'_, '_, '_> {
         if places.values().any(|id| *id > PHYSMESSAGE_ID_LAST - PHYSMESSAGE_IDS_KEPT) {
             return Err(ids_are_used_up());
         }
+        self.stored();
         Ok(places)
     }
 
@@ -143,6 +147,10 @@ impl Shipment<'_, '_, '_> {
         let row = ask::row(self.target, include_str!("../../sql/target/physmessage_ids_left.sql"), &[&last]).await?;
         let left = usize::try_from(row.get::<_, i64>("ids_left")).unwrap_or(0);
         if contents > left { Err(ids_are_used_up()) } else { Ok(()) }
+    }
+
+    fn stored(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn parts(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
@@ -200,6 +208,7 @@ impl Shipment<'_, '_, '_> {
             ],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -223,6 +232,7 @@ impl Shipment<'_, '_, '_> {
                 &[&part_no, &(slice_no as i32), &data],
             )
             .await?;
+            self.stored();
         }
         let integer = |column: &str| row.get::<_, i32>(column);
         ask::row(
@@ -258,6 +268,7 @@ impl Shipment<'_, '_, '_> {
             &[&physmessages, &names, &texts("hash"), &texts("headervalue"), &texts("sortfield"), &texts("datefield")],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -267,6 +278,7 @@ impl Shipment<'_, '_, '_> {
         let (physmessages, texts): (Vec<i64>, Vec<&str>) =
             rows.iter().filter_map(|row| Some((*ids.get(&row.get::<_, i64>(0))?, row.get::<_, &str>(1)))).unzip();
         ask::run(self.target, store, &[&physmessages, &texts]).await?;
+        self.stored();
         Ok(())
     }
 }

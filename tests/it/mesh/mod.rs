@@ -16,6 +16,7 @@ mod mailboxes;
 mod modseq;
 mod moved;
 mod numbers_end;
+mod one_way;
 mod order;
 mod readers;
 mod readers_traffic;
