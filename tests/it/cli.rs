@@ -97,7 +97,7 @@ fn the_example_can_be_saved_and_checked() {
     assert_eq!(check.code, 0, "{check:?}");
     let expected = format!(
         "{}: ok
-[mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\"
+[mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\", presence = \"30d\"
 [worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
          outbox_keep = \"1min\"
 [log] format = \"text\", level = \"info\"
