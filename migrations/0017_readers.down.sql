@@ -117,7 +117,7 @@ drop function dbmail_mesh.note_reader(bigint, "char");
 drop function dbmail_mesh.forget_login();
 drop function dbmail_mesh.note_public_owner();
 drop function dbmail_mesh.note_login();
-drop function dbmail_mesh.raise_lines(bigint[], bigint[]);
+drop function dbmail_mesh.raise_line(bigint, bigint);
 drop function dbmail_mesh.reported_of(dbmail_mesh.line, timestamptz);
 drop function dbmail_mesh.read_until(bigint, bigint);
 drop table dbmail_mesh.reader_sign, dbmail_mesh.presence;

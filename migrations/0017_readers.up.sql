@@ -44,41 +44,54 @@ comment on column dbmail_mesh.reader_sign.seen_at is 'When; infinity while the m
 comment on column dbmail_mesh.reader_sign.sign is 'f: a flag was changed, s: it was selected, a: it has ACLs, r: its last ACL was taken away.';
 create index reader_sign_by_mailbox on dbmail_mesh.reader_sign (mailbox_idnr, seen_at);
 
+-- These are asked on the way of every delivery: PL/pgSQL keeps their plans, a function in SQL is planned each time.
 create function dbmail_mesh.read_until(mailbox bigint, owner bigint) returns timestamptz
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select case when n.presence is null then 'infinity'::timestamptz
-              else n.presence + greatest((select p.seen_at from dbmail_mesh.presence p where p.user_idnr = owner),
-                                         (select max(s.seen_at) from dbmail_mesh.reader_sign s where s.mailbox_idnr = mailbox)) end
-  from dbmail_mesh.local_node n
+declare
+  window_of_a_sign interval := (select n.presence from dbmail_mesh.local_node n);
+begin
+  if window_of_a_sign is null then
+    return 'infinity';
+  end if;
+  return window_of_a_sign + greatest((select p.seen_at from dbmail_mesh.presence p where p.user_idnr = owner),
+                                     (select max(s.seen_at) from dbmail_mesh.reader_sign s where s.mailbox_idnr = mailbox));
+end
 $$;
 comment on function dbmail_mesh.read_until is 'Until when a mailbox of this owner may be read by a client of this node, as far as is known; null: nobody who may read it has ever come.';
 
 -- As Line::reported in the worker. A clock that has gone back since the line rose says nothing of who came before whom.
 create function dbmail_mesh.reported_of(line dbmail_mesh.line, until timestamptz) returns bigint
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select case when until is not null and (until >= line.raised_at or line.raised_at > clock_timestamp())
-              then greatest(line.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = line.mailbox_idnr))
-              else least(line.reported, line.high) end
+begin
+  if until is not null and (until >= line.raised_at or line.raised_at > clock_timestamp()) then
+    return greatest(line.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = line.mailbox_idnr));
+  end if;
+  return least(line.reported, line.high);
+end
 $$;
 comment on function dbmail_mesh.reported_of is 'The reported line of a mailbox: the highest UID that a client of this node may have been told of, when it may have been read until then.';
 
 -- As Line::showing in the worker.
-create function dbmail_mesh.raise_lines(mailboxes bigint[], highs bigint[]) returns void
+create function dbmail_mesh.raise_line(mailbox bigint, high bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  until timestamptz;
+  line dbmail_mesh.line;
 begin
-  update dbmail_mesh.line l
-  set high = r.high, raised_at = clock_timestamp(),
-      reported = case when r.until >= clock_timestamp() then r.high else dbmail_mesh.reported_of(l, r.until) end
-  from (select l.mailbox_idnr, e.high, dbmail_mesh.read_until(l.mailbox_idnr, l.owner_idnr) as until
-        from unnest(mailboxes, highs) as e(mailbox, high) join dbmail_mesh.line l on l.mailbox_idnr = e.mailbox
-        where l.high < e.high) r
-  where l.mailbox_idnr = r.mailbox_idnr;
+  select l.* into line from dbmail_mesh.line l where l.mailbox_idnr = mailbox;
+  if line.high < raise_line.high then
+    until := dbmail_mesh.read_until(mailbox, line.owner_idnr);
+    update dbmail_mesh.line l
+    set high = raise_line.high, raised_at = clock_timestamp(),
+        reported = case when until >= clock_timestamp() then raise_line.high else dbmail_mesh.reported_of(line, until) end
+    where l.mailbox_idnr = mailbox;
+  end if;
 end
 $$;
-comment on function dbmail_mesh.raise_lines is 'Raises high lines, under their locks, because something becomes visible there.';
+comment on function dbmail_mesh.raise_line is 'Raises a high line, under its lock, because something becomes visible there.';
 
 -- Logins.
 
@@ -320,7 +333,7 @@ begin
   end if;
   known_high := greatest(known_high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox));
   chosen := dbmail_mesh.next_uid(known_high);
-  perform dbmail_mesh.raise_lines(array[mailbox], array[chosen]);
+  perform dbmail_mesh.raise_line(mailbox, chosen);
   return chosen;
 end
 $$;
@@ -332,7 +345,7 @@ declare
   noted text := current_setting('dbmail_mesh.move', true);
 begin
   if noted <> '' then
-    perform dbmail_mesh.raise_lines(array[split_part(noted, ' ', 1)::bigint], array[split_part(noted, ' ', 4)::bigint]);
+    perform dbmail_mesh.raise_line(split_part(noted, ' ', 1)::bigint, split_part(noted, ' ', 4)::bigint);
   end if;
 end
 $$;
@@ -375,7 +388,7 @@ begin
   on conflict do nothing;
   get diagnostics queued = row_count;
   delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox and o.uid <= top;
-  perform dbmail_mesh.raise_lines(array[mailbox], array[top]);
+  perform dbmail_mesh.raise_line(mailbox, top);
   return queued;
 end
 $$;
@@ -453,7 +466,7 @@ begin
   perform dbmail_mesh.write_modseqs(plan -> 'modseq', crossed);
   perform dbmail_mesh.write_registers(plan -> 'registers', plan -> 'keyword_registers', plan -> 'rescued');
 
-  perform dbmail_mesh.raise_lines(array_agg(e.mailbox), array_agg(e.high))
+  perform dbmail_mesh.raise_line(e.mailbox, e.high)
   from (select e.mailbox, max(e.uid) as high
         from (select mailbox, uid from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint, uid bigint)
               union all select mailbox, uid from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint, uid bigint)) e
