@@ -3,6 +3,7 @@
 
 set local lock_timeout = '250ms';
 
+drop trigger _900_dbmail_mesh_owner on public.dbmail_mailboxes;
 drop trigger _900_dbmail_mesh_shared on public.dbmail_acl;
 drop trigger _900_dbmail_mesh_unshared on public.dbmail_acl;
 drop trigger _100_dbmail_mesh_selected on public.dbmail_messages;
@@ -110,6 +111,7 @@ end
 $$;
 drop function dbmail_mesh.forget_signs(bigint);
 drop function dbmail_mesh.set_presence(interval);
+drop function dbmail_mesh.note_new_owner();
 drop function dbmail_mesh.note_unshare();
 drop function dbmail_mesh.note_share();
 drop function dbmail_mesh.note_select();

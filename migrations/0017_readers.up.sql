@@ -35,13 +35,13 @@ create table dbmail_mesh.reader_sign (
   mailbox_idnr bigint not null,
   seen_at timestamptz not null default clock_timestamp(),
   sign "char" not null,
-  constraint reader_sign_is_known check (sign in ('f', 's', 'a', 'r'))
+  constraint reader_sign_is_known check (sign in ('f', 's', 'a', 'r', 'o'))
 );
 comment on table dbmail_mesh.reader_sign is 'Signs that somebody reads a mailbox other than by a login of its owner. Rows are added where nothing newer is known, and taken away by the worker once a later one says the same.';
 comment on column dbmail_mesh.reader_sign.id is 'Order on this node.';
 comment on column dbmail_mesh.reader_sign.mailbox_idnr is 'The mailbox.';
 comment on column dbmail_mesh.reader_sign.seen_at is 'When; infinity while the mailbox is shared.';
-comment on column dbmail_mesh.reader_sign.sign is 'f: a flag was changed, s: it was selected, a: it has ACLs, r: its last ACL was taken away.';
+comment on column dbmail_mesh.reader_sign.sign is 'f: a flag was changed, s: it was selected, a: it has ACLs, r: its last ACL was taken away, o: it changed hands.';
 create index reader_sign_by_mailbox on dbmail_mesh.reader_sign (mailbox_idnr, seen_at);
 
 -- These are asked on the way of every delivery: PL/pgSQL keeps their plans, a function in SQL is planned each time.
@@ -227,9 +227,8 @@ begin
   exception when lock_not_available then
     raise warning 'dbmail-mesh: mailbox % is shared while it is being written to', new.mailbox_id;
   end;
-  insert into dbmail_mesh.reader_sign (mailbox_idnr, seen_at, sign)
-  select new.mailbox_id, 'infinity', 'a'
-  where not exists (select from dbmail_mesh.reader_sign s where s.mailbox_idnr = new.mailbox_id and s.seen_at = 'infinity');
+  -- Also where there is one: whoever takes the last share away at this moment takes that along.
+  insert into dbmail_mesh.reader_sign (mailbox_idnr, seen_at, sign) values (new.mailbox_id, 'infinity', 'a');
   return null;
 exception when others then
   raise warning 'dbmail-mesh: shared mailbox % could not be noted as read: %', new.mailbox_id, sqlerrm;
@@ -239,9 +238,11 @@ $$;
 comment on function dbmail_mesh.note_share is 'A mailbox that is shared always counts as read.';
 
 create function dbmail_mesh.note_unshare() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '250ms'
 as $$
 begin
+  -- Whoever shares it at this moment has ended by then, and is seen below.
+  perform from dbmail_mesh.line l where l.mailbox_idnr = old.mailbox_id for no key update;
   if not exists (select from public.dbmail_acl a where a.mailbox_id = old.mailbox_id) then
     delete from dbmail_mesh.reader_sign s where s.mailbox_idnr = old.mailbox_id and s.sign = 'a';
     insert into dbmail_mesh.reader_sign (mailbox_idnr, sign) values (old.mailbox_id, 'r');
@@ -262,6 +263,25 @@ comment on trigger _900_dbmail_mesh_shared on public.dbmail_acl is 'Notes that o
 create trigger _900_dbmail_mesh_unshared after delete on public.dbmail_acl
   for each row execute function dbmail_mesh.note_unshare();
 comment on trigger _900_dbmail_mesh_unshared on public.dbmail_acl is 'Notes that a mailbox is no longer shared.';
+
+-- The line goes by the owner's logins: whoever had it before may have read it.
+create function dbmail_mesh.note_new_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into dbmail_mesh.reader_sign (mailbox_idnr, sign) values (new.mailbox_idnr, 'o');
+  return null;
+exception when others then
+  raise warning 'dbmail-mesh: the new owner of mailbox % could not be noted: %', new.mailbox_idnr, sqlerrm;
+  return null;
+end
+$$;
+comment on function dbmail_mesh.note_new_owner is 'A mailbox that changes hands counts as read for the time of presence.';
+
+create trigger _900_dbmail_mesh_owner after update of owner_idnr on public.dbmail_mailboxes
+  for each row when (old.owner_idnr is distinct from new.owner_idnr)
+  execute function dbmail_mesh.note_new_owner();
+comment on trigger _900_dbmail_mesh_owner on public.dbmail_mailboxes is 'Notes that a mailbox changes hands.';
 
 -- The setting, and housekeeping.
 
@@ -387,8 +407,9 @@ begin
   select dbmail_mesh.birth_of(s.message_idnr), s.mailbox_idnr, s.message_idnr, s.message_idnr from suspect s
   on conflict do nothing;
   get diagnostics queued = row_count;
-  delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox and o.uid <= top;
+  -- While the marks are there: what was shown under them counts.
   perform dbmail_mesh.raise_line(mailbox, top);
+  delete from dbmail_mesh.overtaking o where o.mailbox_idnr = mailbox and o.uid <= top;
   return queued;
 end
 $$;
@@ -493,7 +514,7 @@ select u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.high, dbmail_mesh
             when r.until < clock_timestamp() then 'nobody has come for longer than mesh.presence, and nothing new since'
             when r.login + n.presence = r.until then 'its owner has logged in'
             else 'somebody reads it: ' || case r.sign when 'f' then 'a flag was changed' when 's' then 'it was selected'
-                                                      else 'it was shared' end
+                                                      when 'o' then 'it has changed hands' else 'it was shared' end
             end as why
 from dbmail_mesh.line l
 cross join dbmail_mesh.local_node n

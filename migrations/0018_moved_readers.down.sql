@@ -63,9 +63,12 @@ end
 $$;
 
 drop function dbmail_mesh.queue_visible(bigint[], timestamptz[]);
-drop function dbmail_mesh.passed_by(bigint[], timestamptz[], timestamptz);
+drop function dbmail_mesh.passed_by(bigint[], timestamptz[], boolean[], bigint[], bigint[]);
+drop function dbmail_mesh.mailboxes_of(bigint[]);
+drop function dbmail_mesh.had_tops(bigint[], bigint[]);
 drop function dbmail_mesh.row_of(bigint);
-drop function dbmail_mesh.unacknowledged(smallint, smallint[], text[], integer[]);
+drop function dbmail_mesh.unacknowledged(smallint, smallint[], timestamptz, text[], integer[]);
+drop index dbmail_mesh.tombstone_by_mailbox;
 drop function dbmail_mesh.moved_readers(bigint);
 drop function dbmail_mesh.write_readers(smallint, jsonb);
 drop function dbmail_mesh.note_shown(bigint);

@@ -6,6 +6,9 @@
 
 set local lock_timeout = '250ms';
 
+-- A login that is under way is noted by what there was before, and told to nobody.
+lock table public.dbmail_users in share row exclusive mode;
+
 alter table dbmail_mesh.outbox add column shown boolean not null default false;
 comment on column dbmail_mesh.outbox.shown is 'Whether by this change the message became visible under this number.';
 
@@ -28,6 +31,7 @@ create table dbmail_mesh.moved_reader (
   lost_at timestamptz not null,
   looked_at timestamptz not null default clock_timestamp(),
   messages bigint not null,
+  complete boolean not null,
   constraint moved_reader_pkey primary key (user_idnr, node_id)
 );
 comment on table dbmail_mesh.moved_reader is 'Users who logged in here while a node on which they had read was gone, and what was done about it.';
@@ -36,6 +40,9 @@ comment on column dbmail_mesh.moved_reader.node_id is 'The node that was gone.';
 comment on column dbmail_mesh.moved_reader.lost_at is 'Since when, as this node noticed.';
 comment on column dbmail_mesh.moved_reader.looked_at is 'When his messages were looked through.';
 comment on column dbmail_mesh.moved_reader.messages is 'How many were given new UIDs, because the node that was gone may have shown him higher ones without having had them.';
+
+comment on column dbmail_mesh.moved_reader.complete is 'Whether all other nodes could be asked. If not, it is looked again.';
+create index tombstone_by_mailbox on dbmail_mesh.tombstone (mailbox_idnr, uid);
 
 create function dbmail_mesh.note_shown(uid bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -149,40 +156,52 @@ language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select p.user_idnr, a.born_as, a.generation, s.source_id, s.since
   from dbmail_mesh.link_status s
-  -- He may have come before the loss was noticed.
-  join dbmail_mesh.presence p on p.seen_at > s.since - interval '1 minute' and p.seen_at < 'infinity'
+  -- He may have come before the loss was noticed: a link waits ten minutes for an answer.
+  join dbmail_mesh.presence p on p.seen_at > s.since - interval '11 minutes' and p.seen_at < 'infinity'
   join dbmail_mesh.account a on a.user_idnr = p.user_idnr
   join dbmail_mesh.reader_elsewhere e on e.born_as = a.born_as and e.generation = a.generation and e.node_id = s.source_id
-  where s.state = 'failing'
+  where s.state in ('failing', 'refused')
     and not exists (select from dbmail_mesh.moved_reader m
-                    where m.user_idnr = p.user_idnr and m.node_id = s.source_id and m.lost_at = s.since and m.looked_at > p.seen_at)
+                    where m.user_idnr = p.user_idnr and m.node_id = s.source_id and m.lost_at = s.since
+                      and (m.complete or m.looked_at > clock_timestamp() - interval '1 minute'))
   order by p.seen_at
   limit most
 $$;
 comment on function dbmail_mesh.moved_readers is 'Users who have logged in here since a node on which they used to read is gone, and whose messages have not been looked through.';
 
-create function dbmail_mesh.unacknowledged(gone smallint, silent smallint[], births text[], generations integer[])
-returns table (born_as text, generation integer, birth_uid bigint, at timestamptz)
+-- Until when the node that is gone may have got something from here: until this node noticed, by this node's clock.
+create function dbmail_mesh.unacknowledged(gone smallint, silent smallint[], lost_at timestamptz, births text[], generations integer[])
+returns table (born_as text, generation integer, birth_uid bigint, at timestamptz, may_have boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  with shown as (
-    select o.key, min(o.at) as at
-    from dbmail_mesh.acknowledged k
-    join dbmail_mesh.outbox o on o.txid >= pg_snapshot_xmin(k.snapshot) and not pg_visible_in_snapshot(o.txid, k.snapshot)
-    where k.target_id = gone and o.kind = 'm' and o.shown and (o.origin is null or o.origin = any (silent))
-    group by o.key
+  with contact as (
+    select k.snapshot, interval '10 s' + greatest(k.at, coalesce(
+             (select s.since from dbmail_mesh.link_status s where s.source_id = gone and s.state in ('failing', 'refused')),
+             clock_timestamp())) as until
+    from dbmail_mesh.acknowledged k where k.target_id = gone
+  ), shown as (
+    select o.key, o.at
+    from contact c join dbmail_mesh.outbox o on o.txid >= pg_snapshot_xmin(c.snapshot) and not pg_visible_in_snapshot(o.txid, c.snapshot)
+    where o.kind = 'm' and o.shown and o.origin is null
+    union all
+    -- What is from others it acknowledges to them. What it has of those that cannot be asked is not known: what came last may be lacking.
+    select o.key, o.at from dbmail_mesh.outbox o
+    where cardinality(silent) > 0 and o.kind = 'm' and o.shown and o.origin = any (silent)
+      and o.at > unacknowledged.lost_at - interval '10 minutes'
+  ), lacked as (
+    select s.key, min(s.at) as at from shown s group by s.key
   )
-  select a.born_as, a.generation, dbmail_mesh.birth_of(s.key), s.at
+  select a.born_as, a.generation, dbmail_mesh.birth_of(l.key), l.at, l.at <= coalesce((select c.until from contact c), l.at)
   from unnest(births, generations) as w(born_as, generation)
   join dbmail_mesh.account a on a.born_as = w.born_as and a.generation = w.generation
-  cross join shown s
-  join public.dbmail_messages g on g.message_idnr = s.key and g.status < 2
+  cross join lacked l
+  join public.dbmail_messages g on g.message_idnr = l.key and g.status < 2
   join public.dbmail_mailboxes m on m.mailbox_idnr = g.mailbox_idnr
   where m.owner_idnr = a.user_idnr
      or exists (select from public.dbmail_acl c join public.dbmail_users u on u.user_idnr = c.user_id
                 where c.mailbox_id = m.mailbox_idnr and (c.user_id = a.user_idnr or u.userid = 'anyone'))
 $$;
-comment on function dbmail_mesh.unacknowledged is 'Messages that users may read, that became visible here (or on nodes that are silent), and that a node which is gone has not acknowledged.';
+comment on function dbmail_mesh.unacknowledged is 'Messages that users may read, that became visible here (or came from nodes that are silent), and that a node which is gone has not acknowledged; and whether it may have them all the same.';
 
 create function dbmail_mesh.row_of(birth bigint) returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -191,36 +210,61 @@ as $$
 $$;
 comment on function dbmail_mesh.row_of is 'The number of the row of a message that is visible here.';
 
--- What the node that is gone may have shown: what it had, and what it may have got from another node before it went. What it got from one
--- node it got in order, so a message is not passed by another that has its number from the same node, and is lacked as well.
-create function dbmail_mesh.passed_by(births bigint[], ats timestamptz[], lost_at timestamptz)
+create function dbmail_mesh.had_tops(births bigint[], mailboxes bigint[])
+returns table (mailbox_idnr bigint, top bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  with lacked as materialized (
+    select b.birth, dbmail_mesh.row_of(b.birth) as row_idnr from unnest(births) as b(birth)
+  )
+  select m.id,
+         greatest((select max(x.message_idnr) from public.dbmail_messages x
+                   where x.mailbox_idnr = m.id and x.message_idnr < 281474976710656
+                     and x.message_idnr not in (select l.row_idnr from lacked l)),
+                  (select max(t.uid) from dbmail_mesh.tombstone t
+                   where t.mailbox_idnr = m.id and t.birth_uid not in (select l.birth from lacked l)),
+                  (select max(w.uid) from dbmail_mesh.late w
+                   where w.mailbox_idnr = m.id and w.birth_uid not in (select l.birth from lacked l)),
+                  0)
+  from unnest(mailboxes) as m(id)
+$$;
+comment on function dbmail_mesh.had_tops is 'The highest UID that is, or was, in mailboxes, but for messages that a node which is gone had not acknowledged: what it may have shown.';
+
+create function dbmail_mesh.mailboxes_of(births bigint[]) returns setof bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select distinct g.mailbox_idnr
+  from unnest(births) as b(birth) join public.dbmail_messages g on g.message_idnr = dbmail_mesh.row_of(b.birth)
+  where g.status < 2 and g.message_idnr < 281474976710656
+$$;
+comment on function dbmail_mesh.mailboxes_of is 'The mailboxes in which these messages are visible.';
+
+-- Of what the node that is gone got from one node it had whatever that had delivered before. So a message is not passed by another that it
+-- may have got, if both were born on the same node; a number of a settlement says nothing of the order.
+create function dbmail_mesh.passed_by(births bigint[], ats timestamptz[], may_have boolean[], mailboxes bigint[], tops bigint[])
 returns table (birth_uid bigint, at timestamptz)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   with lacked as materialized (
-    select b.birth, b.at, g.message_idnr, g.mailbox_idnr, mod(g.message_idnr, n.stride) as class
-    from unnest(births, ats) as b(birth, at)
+    select b.birth, b.at, b.may_have, g.message_idnr, g.mailbox_idnr, mod(g.message_idnr, n.stride) as class,
+           g.message_idnr <> b.birth as settled
+    from unnest(births, ats, may_have) as b(birth, at, may_have)
     cross join dbmail_mesh.local_node n
     join public.dbmail_messages g on g.message_idnr = dbmail_mesh.row_of(b.birth)
     where g.status < 2 and g.message_idnr < 281474976710656
-  ), had as (
-    select x.mailbox_idnr, max(x.message_idnr) as top
-    from public.dbmail_messages x
-    where x.mailbox_idnr in (select l.mailbox_idnr from lacked l) and x.message_idnr < 281474976710656
-      and x.message_idnr not in (select l.message_idnr from lacked l)
-    group by x.mailbox_idnr
   ), may_have_had as (
-    select l.mailbox_idnr, l.class, max(l.message_idnr) as top
-    from lacked l where l.at <= lost_at + interval '10 s'
-    group by l.mailbox_idnr, l.class
+    select l.mailbox_idnr, l.class, l.settled, max(l.message_idnr) as top
+    from lacked l where l.may_have
+    group by l.mailbox_idnr, l.class, l.settled
   )
   select l.birth, l.at
   from lacked l
-  where l.message_idnr < (select h.top from had h where h.mailbox_idnr = l.mailbox_idnr)
-     or l.message_idnr < (select max(m.top) from may_have_had m where m.mailbox_idnr = l.mailbox_idnr and m.class <> l.class)
+  where l.message_idnr < (select max(h.top) from unnest(mailboxes, tops) as h(mailbox, top) where h.mailbox = l.mailbox_idnr)
+     or l.message_idnr < (select max(m.top) from may_have_had m
+                          where m.mailbox_idnr = l.mailbox_idnr and (m.class <> l.class or m.settled or l.settled))
   order by l.birth
 $$;
-comment on function dbmail_mesh.passed_by is 'Of messages that a node which is gone had not acknowledged, with the time when each became visible: those that lie below one that it may have shown.';
+comment on function dbmail_mesh.passed_by is 'Of messages that a node which is gone had not acknowledged, with the time when each became visible: those that lie below one that it may have shown. The tops are those of had_tops, of all nodes that could be asked.';
 
 create function dbmail_mesh.queue_visible(births bigint[], ats timestamptz[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp

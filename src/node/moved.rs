@@ -10,7 +10,7 @@ use super::ask;
 use super::locks::{self, LockPatience};
 use super::state::{UserState, account_of};
 use crate::domain::account::AccountId;
-use crate::domain::ids::{BirthUid, NodeId};
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::error::Result;
 
 /// The most messages that are queued in one transaction.
@@ -29,8 +29,20 @@ pub struct MovedReader {
     pub lost_at: Timestamp,
 }
 
-/// Messages, each with the time when it became visible where it was first.
-pub type Unacknowledged = BTreeMap<BirthUid, Timestamp>;
+/// A message that a node which is gone had not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lacked {
+    /// When it became visible where it was first.
+    pub at: Timestamp,
+    /// Whether the node that is gone may have it all the same.
+    pub may_have: bool,
+}
+
+/// Such messages.
+pub type Unacknowledged = BTreeMap<BirthUid, Lacked>;
+
+/// The highest UID in each mailbox that the node which is gone may have shown.
+pub type Tops = BTreeMap<MailboxId, Uid>;
 
 /// Notes on the target who reads on the source.
 ///
@@ -72,6 +84,7 @@ pub async fn unacknowledged(
     client: &impl GenericClient,
     gone: NodeId,
     silent: &[NodeId],
+    lost_at: Timestamp,
     accounts: &[AccountId],
 ) -> Result<BTreeMap<AccountId, Unacknowledged>> {
     let silent: Vec<i16> = silent.iter().map(|id| id.0).collect();
@@ -79,20 +92,45 @@ pub async fn unacknowledged(
     let generations: Vec<i32> = accounts.iter().map(|id| id.generation).collect();
     let sql = include_str!("../../sql/node/unacknowledged.sql");
     let mut found: BTreeMap<AccountId, Unacknowledged> = BTreeMap::new();
-    for row in ask::rows(client, sql, &[&gone.0, &silent, &births, &generations]).await? {
-        found.entry(account_of(&row)).or_default().insert(BirthUid(row.get("birth_uid")), row.get("at"));
+    for row in ask::rows(client, sql, &[&gone.0, &silent, &lost_at, &births, &generations]).await? {
+        let lacked = Lacked { at: row.get("at"), may_have: row.get("may_have") };
+        found.entry(account_of(&row)).or_default().insert(BirthUid(row.get("birth_uid")), lacked);
     }
     Ok(found)
+}
+
+/// The mailboxes of messages on this node.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn mailboxes_of(client: &impl GenericClient, lacked: &Unacknowledged) -> Result<Vec<MailboxId>> {
+    let births: Vec<i64> = lacked.keys().map(|birth| birth.0).collect();
+    let rows = ask::rows(client, include_str!("../../sql/node/mailboxes_of.sql"), &[&births]).await?;
+    Ok(rows.iter().map(|row| MailboxId(row.get(0))).collect())
+}
+
+/// The highest UID of mailboxes on a node, but for messages that are lacked.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn had_tops(client: &impl GenericClient, lacked: &Unacknowledged, mailboxes: &[MailboxId]) -> Result<Tops> {
+    let births: Vec<i64> = lacked.keys().map(|birth| birth.0).collect();
+    let mailboxes: Vec<i64> = mailboxes.iter().map(|id| id.0).collect();
+    let rows = ask::rows(client, include_str!("../../sql/node/had_tops.sql"), &[&births, &mailboxes]).await?;
+    Ok(rows.iter().map(|row| (MailboxId(row.get("mailbox_idnr")), Uid(row.get("top")))).collect())
 }
 
 /// Queues for new UIDs what of `lacked` lies below a message that the node which is gone may have shown. Returns how many.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`: some may be queued; try again.
-pub async fn queue(client: &mut Client, reader: &MovedReader, lacked: &Unacknowledged, lock_ms: i32) -> Result<i64> {
-    let (births, ats): (Vec<i64>, Vec<Timestamp>) = lacked.iter().map(|(birth, at)| (birth.0, *at)).unzip();
+pub async fn queue(client: &mut Client, lacked: &Unacknowledged, tops: &Tops, lock_ms: i32) -> Result<i64> {
+    let births: Vec<i64> = lacked.keys().map(|birth| birth.0).collect();
+    let ats: Vec<Timestamp> = lacked.values().map(|lacked| lacked.at).collect();
+    let may_have: Vec<bool> = lacked.values().map(|lacked| lacked.may_have).collect();
+    let (mailboxes, tops): (Vec<i64>, Vec<i64>) = tops.iter().map(|(id, top)| (id.0, top.0)).unzip();
     let sql = include_str!("../../sql/node/passed_by.sql");
-    let rows = ask::rows(client, sql, &[&births, &ats, &reader.lost_at]).await?;
+    let rows = ask::rows(client, sql, &[&births, &ats, &may_have, &mailboxes, &tops]).await?;
     let passed: Vec<(i64, Timestamp)> = rows.iter().map(|row| (row.get("birth_uid"), row.get("at"))).collect();
     let mut queued = 0;
     for some in passed.chunks(MESSAGES_AT_ONCE) {
@@ -106,12 +144,12 @@ pub async fn queue(client: &mut Client, reader: &MovedReader, lacked: &Unacknowl
     Ok(queued)
 }
 
-/// Notes that a reader's messages have been looked through, and how many were queued.
+/// Notes that a reader's messages have been looked through, how many were queued, and whether all other nodes could be asked.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn note_looked(client: &impl GenericClient, reader: &MovedReader, queued: i64) -> Result<()> {
+pub async fn note_looked(client: &impl GenericClient, reader: &MovedReader, queued: i64, complete: bool) -> Result<()> {
     let sql = include_str!("../../sql/node/note_moved_reader.sql");
-    ask::run(client, sql, &[&reader.user, &reader.gone.0, &reader.lost_at, &queued]).await?;
+    ask::run(client, sql, &[&reader.user, &reader.gone.0, &reader.lost_at, &queued, &complete]).await?;
     Ok(())
 }

@@ -8,7 +8,6 @@ use deadpool_postgres::Client;
 
 use super::guard::Guard;
 use super::hub::Hub;
-use super::moved;
 use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::ask;
@@ -65,9 +64,6 @@ async fn once(hub: &Hub, id: NodeId) -> Result<bool> {
     let overtaken = sweep(hub, &mut client).await?;
     if overtaken > 0 {
         tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
-        hub.late.notify_one();
-    }
-    if moved::look_after(hub, id, &mut client).await? > 0 {
         hub.late.notify_one();
     }
     let more = carry_out_fates(hub, id, &mut client).await?;

@@ -65,6 +65,8 @@ impl Worker {
                 target.endpoint.id,
                 guard.clone(),
             )));
+            let moved = moved::run(hub.clone(), target.endpoint.id, guard.clone());
+            tracker.spawn(stop.clone().run_until_cancelled_owned(moved));
             for source in hub.nodes().filter(|source| source.endpoint.id != target.endpoint.id) {
                 let link = Link::new(hub.clone(), source.endpoint.id, target.endpoint.id, guard.clone());
                 tracker.spawn(stop.clone().run_until_cancelled_owned(link.run()));

@@ -360,3 +360,58 @@ async fn an_error_of_ours_fails_no_login() {
     session.login("alice").await.unwrap();
     assert_eq!(mesh.count(1, "select count(*) from dbmail_mesh.presence where seen_at < 'infinity'").await, 0);
 }
+
+/// A reader is shown a delivery that went without the line; his time ends before the worker sweeps. He was shown it all the same.
+#[tokio::test]
+async fn what_was_shown_without_the_line_stays_reported() {
+    let (mesh, inbox) = mesh_of("swept_late", 1).await;
+    let first = deliver(&mesh, 1, inbox, ["first".into()].into_iter()).await[0];
+    mesh.dbmail(1).await.login("alice").await.unwrap();
+    let mut holder = mesh.psql(1).await;
+    let open = holder.transaction().await.unwrap();
+    let copy = "insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, recent_flag, status)
+                select $2, physmessage_id, 'held', 1, 0 from dbmail_messages where message_idnr = $1";
+    open.execute(copy, &[&first.0, &inbox.0]).await.unwrap();
+    let overtaker = deliver(&mesh, 1, inbox, ["overtaker".into()].into_iter()).await[0];
+    open.rollback().await.unwrap();
+    let ago = "update dbmail_mesh.presence set seen_at = seen_at - interval '30 days' + interval '1 s';
+               update dbmail_mesh.line set raised_at = raised_at - interval '31 days'";
+    mesh.psql(1).await.batch_execute(ago).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(reported(&mesh, 1, inbox).await.1, overtaker.0);
+    mesh.psql(1).await.execute("select dbmail_mesh.sweep_overtaking($1)", &[&inbox.0]).await.unwrap();
+    assert_eq!(reported(&mesh, 1, inbox).await.1, overtaker.0);
+}
+
+/// The line goes by the owner's logins; it does not fall with a new owner.
+#[tokio::test]
+async fn a_mailbox_that_changes_hands_counts_as_read() {
+    let (mesh, inbox) = mesh_of("hands", 1).await;
+    let mut session = mesh.dbmail(1).await;
+    session.login("alice").await.unwrap();
+    let uid = deliver(&mesh, 1, inbox, ["1".into()].into_iter()).await[0];
+    let carol = session.create_user("carol").await.unwrap();
+    let give = "update dbmail_mailboxes set owner_idnr = $1, name = 'Given' where mailbox_idnr = $2";
+    mesh.psql(1).await.execute(give, &[&carol, &inbox.0]).await.unwrap();
+    assert_eq!(reported(&mesh, 1, inbox).await, (uid.0, uid.0, "somebody reads it: it has changed hands".into()));
+}
+
+/// One share is granted at the moment when the last other one is taken away.
+#[tokio::test]
+async fn a_share_beside_an_end_of_sharing_counts() {
+    let (mesh, inbox) = mesh_of("share_beside", 1).await;
+    let mut session = mesh.dbmail(1).await;
+    for user in ["bob", "carol"] {
+        session.create_user(user).await.unwrap();
+    }
+    session.set_acl("bob", inbox, "lr").await.unwrap();
+    let mut other = mesh.psql(1).await;
+    let open = other.transaction().await.unwrap();
+    open.execute("delete from dbmail_acl where mailbox_id = $1", &[&inbox.0]).await.unwrap();
+    let mut granting = mesh.dbmail(1).await;
+    let grants = tokio::spawn(async move { granting.set_acl("carol", inbox, "lr").await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    open.commit().await.unwrap();
+    grants.await.unwrap();
+    assert_eq!(reported(&mesh, 1, inbox).await.2, "it is shared");
+}
