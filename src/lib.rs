@@ -7,6 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod migrate;
+pub mod model;
 pub mod node;
 pub mod scratch;
 pub mod telemetry;

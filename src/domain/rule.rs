@@ -7,8 +7,11 @@ use super::ids::{BirthUid, Uid};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub i64);
 
+/// Rows from here on are in the staging mailbox; no client is ever shown them.
+pub const FIRST_HIDDEN_ROW: i64 = 1 << 33;
+
 /// What a node has of a message. A message that it has never seen is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Held {
     /// Visible under its UID.
     Visible {
@@ -53,7 +56,7 @@ impl Held {
 }
 
 /// The state of a message as another node has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incoming {
     /// Which message.
     pub birth: BirthUid,

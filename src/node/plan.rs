@@ -13,12 +13,10 @@ use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::marks::{FLAGS, Marks, News};
 use crate::domain::modseq::{Due, Modseq};
 use crate::domain::register::Register;
+pub use crate::domain::rule::FIRST_HIDDEN_ROW;
 use crate::domain::rule::{Action, Held, RowId};
 use crate::domain::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
-
-/// Rows from here on are in the staging mailbox; no client is ever shown them.
-pub const FIRST_HIDDEN_ROW: i64 = 1 << 33;
 
 /// What a node has, as seen under its locks.
 #[derive(Debug, Default)]
