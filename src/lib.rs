@@ -10,5 +10,6 @@ pub mod migrate;
 pub mod model;
 pub mod node;
 pub mod scratch;
+pub mod simulation;
 pub mod telemetry;
 pub mod worker;

@@ -5,6 +5,7 @@ mod demo;
 mod migrate;
 mod output;
 mod run;
+mod simulate;
 mod status;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ enum Command {
     Demo(demo::Args),
     Migrate(migrate::Args),
     Run(run::Args),
+    Simulate(simulate::Args),
     Status(status::Args),
 }
 
@@ -117,6 +119,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
+            Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,
         }
     })

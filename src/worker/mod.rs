@@ -9,7 +9,7 @@ pub mod guard;
 mod hub;
 mod keeper;
 mod link;
-mod pace;
+pub(crate) mod pace;
 pub mod settle;
 
 use std::collections::BTreeSet;

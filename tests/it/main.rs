@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 mod cli;
+mod conformance;
 mod demo;
 mod mesh;
 mod migrate;

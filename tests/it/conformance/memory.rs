@@ -1,0 +1,192 @@
+//! The store in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dbmail_mesh::domain::ids::{BirthUid, MailboxId, NodeId, Stride, Uid};
+use dbmail_mesh::domain::reported::Time;
+use dbmail_mesh::domain::rule::{FIRST_HIDDEN_ROW, Held as Row};
+use dbmail_mesh::domain::settlement::{self, NodeView};
+use dbmail_mesh::model::{Cursor, Node, State};
+
+use super::store::{Folder, Held, Store, Tear, Told};
+use super::{LOGINS, NODES, STRIDE};
+
+/// A login counts for ever: no script lasts so long.
+const PRESENCE: i64 = i64::MAX / 4;
+
+/// Nodes in memory.
+pub(crate) struct Memory {
+    nodes: Vec<Node>,
+    names: BTreeMap<String, BirthUid>,
+    now: Time,
+}
+
+fn mailbox(folder: Folder) -> MailboxId {
+    MailboxId(folder as i64 + 1)
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let mailboxes = Folder::ALL.map(mailbox);
+        let mut nodes: Vec<Node> =
+            (1..=NODES).map(|id| Node::new(NodeId(id), Stride(STRIDE), mailboxes)).collect();
+        if !LOGINS {
+            for node in &mut nodes {
+                mailboxes.into_iter().for_each(|mailbox| node.set_shared(mailbox, true, Time(0)));
+            }
+        }
+        Self { nodes, names: BTreeMap::new(), now: Time(1) }
+    }
+
+    fn node(&mut self, id: i16) -> &mut Node {
+        self.now.0 += 1;
+        &mut self.nodes[id as usize - 1]
+    }
+
+    fn at(&self, id: i16) -> &Node {
+        &self.nodes[id as usize - 1]
+    }
+
+    fn join(&mut self, source: i16, target: i16, from: Cursor) {
+        let (births, next) = self.at(source).changes(from, &BTreeSet::new());
+        let states: Vec<State> = births.into_iter().filter_map(|birth| self.at(source).state(birth)).collect();
+        let now = self.now;
+        let target = self.node(target);
+        target.join(NodeId(source), &states, now);
+        target.cursors.insert(NodeId(source), next);
+    }
+
+    fn views(&self, nodes: &[i16], folder: Folder, births: &BTreeSet<BirthUid>) -> Vec<NodeView> {
+        nodes.iter().map(|id| self.at(*id).view(mailbox(folder), births, self.now).0).collect()
+    }
+
+    /// Those that keep pace (`worker::pace`, with no patience at all): who is below what another one shows is left out.
+    fn keeping_pace(&self, nodes: &[i16], folder: Folder) -> Vec<i16> {
+        let top = |id: i16| self.at(id).shown(mailbox(folder)).last().map(|(uid, _)| uid).unwrap_or_default();
+        let high = |id: i16| self.at(id).high(mailbox(folder));
+        let others_top = |id: i16| nodes.iter().filter(|of| **of != id).map(|of| top(*of)).max().unwrap_or_default();
+        nodes.iter().copied().filter(|id| others_top(*id) <= high(*id)).collect()
+    }
+}
+
+impl Store for Memory {
+    async fn deliver(&mut self, node: i16, folder: Folder, name: &str) {
+        let now = self.now;
+        let birth = self.node(node).deliver(mailbox(folder), now);
+        self.names.insert(name.to_owned(), birth);
+    }
+
+    async fn login(&mut self, node: i16) {
+        let now = self.now;
+        for folder in Folder::ALL {
+            self.node(node).login(mailbox(folder), now, PRESENCE);
+        }
+    }
+
+    async fn expunge(&mut self, node: i16, _: Folder, uid: Uid) {
+        let now = self.now;
+        assert!(self.node(node).expunge(uid, now));
+    }
+
+    async fn move_to(&mut self, node: i16, _: Folder, uid: Uid, to: Folder) {
+        let now = self.now;
+        assert!(self.node(node).move_to(uid, mailbox(to), now).is_some());
+    }
+
+    async fn set_seen(&mut self, node: i16, _: Folder, uid: Uid, seen: bool) {
+        let now = self.now;
+        assert!(self.node(node).set_seen(uid, seen, now));
+    }
+
+    async fn link(&mut self, source: i16, target: i16) {
+        let from = self.at(target).cursors.get(&NodeId(source)).copied().unwrap_or_default();
+        self.join(source, target, from);
+    }
+
+    async fn replay(&mut self, source: i16, target: i16) {
+        self.join(source, target, Cursor(0));
+    }
+
+    async fn settle(&mut self, nodes: &[i16], folder: Folder, tear: Option<Tear>) {
+        let id = mailbox(folder);
+        let mut candidates: BTreeSet<BirthUid> =
+            nodes.iter().flat_map(|node| self.at(*node).late(id)).map(|(birth, _)| birth).collect();
+        let mut nodes = self.keeping_pace(nodes, folder);
+        let views = self.views(&nodes, folder, &candidates);
+        // Who lacks one of them is left out as well.
+        let has_all: Vec<bool> = views.iter().map(|view| view.messages.len() == candidates.len()).collect();
+        nodes = nodes.into_iter().zip(has_all).filter(|(_, has_all)| *has_all).map(|(node, _)| node).collect();
+        let views = self.views(&nodes, folder, &candidates);
+        candidates.retain(|birth| views.iter().all(|view| view.messages.contains_key(birth)));
+        if nodes.is_empty() || candidates.is_empty() {
+            return;
+        }
+        let high = views.iter().map(|view| view.high).max().unwrap();
+        let in_need = settlement::in_need(&views, &candidates).len();
+        let reserved = self.node(nodes[0]).reserve(in_need, high);
+        if matches!(tear, Some(Tear::Reserved | Tear::Locked)) {
+            return;
+        }
+        let plan = settlement::plan(&views, &candidates, &reserved).unwrap();
+        let now = self.now;
+        for (written, node) in nodes.into_iter().enumerate() {
+            if tear == Some(Tear::Committed(written)) {
+                return;
+            }
+            let rows = self.at(node).view(id, &candidates, now).1;
+            self.node(node).write(id, &plan, &rows, now).unwrap();
+        }
+    }
+
+    async fn find(&mut self, node: i16, name: &str) -> Option<(Folder, Uid)> {
+        let birth = *self.names.get(name)?;
+        let shown = |folder: Folder| self.at(node).shown(mailbox(folder)).find(|(_, shown)| *shown == birth);
+        Folder::ALL.into_iter().find_map(|folder| Some((folder, shown(folder)?.0)))
+    }
+
+    async fn tell(&mut self, node: i16) -> Told {
+        let node = self.at(node);
+        let shown = |folder: Folder| {
+            let shown = node.shown(mailbox(folder));
+            shown.map(|(uid, birth)| (uid, birth, node.messages[&birth].seen.value)).collect()
+        };
+        let held = node.messages.iter().map(|(birth, stored)| {
+            let state = match stored.held {
+                Row::Visible { .. } => 'v',
+                Row::Waiting { .. } => 'w',
+                Row::Hidden { .. } => 'h',
+                Row::Dead => 'd',
+            };
+            (*birth, Held { state, uid: stored.uid })
+        });
+        let held: BTreeMap<BirthUid, Held> = held.collect();
+        let row = |birth: &BirthUid| {
+            let row = node.messages.get(birth)?.held.row()?;
+            (row.0 < FIRST_HIDDEN_ROW).then_some(Uid(row.0))
+        };
+        let became = node.messages.iter().flat_map(|(birth, stored)| {
+            let uids = std::iter::once(birth.uid()).chain(stored.numbers.iter().copied());
+            uids.map(|uid| (uid, became(uid, held[birth].state, row(birth)))).collect::<Vec<_>>()
+        });
+        Told {
+            shown: Folder::ALL.into_iter().map(|folder| (folder, shown(folder))).collect(),
+            became: became.collect(),
+            late: Folder::ALL
+                .into_iter()
+                .map(|folder| (folder, node.late(mailbox(folder)).map(|(birth, _)| birth).collect()))
+                .collect(),
+            held,
+        }
+    }
+}
+
+/// As `dbmail_mesh.resolve` says it.
+fn became(uid: Uid, state: char, row: Option<Uid>) -> (String, Option<Uid>) {
+    let how = match state {
+        'd' => "expunged",
+        'h' => "late",
+        _ if row == Some(uid) => "current",
+        _ => "renumbered",
+    };
+    (how.to_owned(), row)
+}

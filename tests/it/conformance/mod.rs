@@ -1,0 +1,70 @@
+//! One set of scripts for both stores: the nodes in memory that the exhaustive small world and the simulation are made of
+//! (`dbmail_mesh::model`), and PostgreSQL with the production migrations, links and settlements. After every step both must hold the
+//! same: what is shown under which UID, what is late, what is dead, what every UID became. The UIDs are equal, not only their order.
+
+mod memory;
+mod postgres;
+mod random;
+mod script;
+mod scripts;
+mod store;
+
+use memory::Memory;
+use postgres::Postgres;
+use script::{Outcome, Step, play};
+
+/// Whether a mailbox that nobody has logged in to on a node counts as unread there. `false`: every mailbox counts as read (reported line
+/// = high line), and the scripts with logins are left out.
+pub(crate) const LOGINS: bool = false;
+
+/// Nodes of every script.
+pub(crate) const NODES: i16 = 3;
+/// The step of their sequences.
+pub(crate) const STRIDE: i16 = 4;
+
+/// Plays a script on both and compares them step by step.
+async fn conforms(name: &str, steps: &[Step]) {
+    let in_memory = play(&mut Memory::new(), steps).await;
+    let in_postgres = play(&mut Postgres::new(name).await, steps).await;
+    compare(name, steps, &in_memory, &in_postgres);
+}
+
+fn compare(name: &str, steps: &[Step], in_memory: &[Outcome], in_postgres: &[Outcome]) {
+    for (at, (memory, postgres)) in in_memory.iter().zip(in_postgres).enumerate() {
+        if memory != postgres {
+            let before: String = steps[..=at].iter().map(|step| format!("  {step:?}\n")).collect();
+            panic!("{name}, step {at}:\n{before}in memory:\n{memory}in PostgreSQL:\n{postgres}");
+        }
+    }
+    assert_eq!(in_memory.len(), in_postgres.len());
+}
+
+/// Every written script, on both.
+#[tokio::test]
+async fn the_model_and_postgresql_do_the_same_in_every_script() {
+    for (name, steps) in scripts::all() {
+        println!("{name}");
+        conforms(name, &steps).await;
+    }
+}
+
+/// Scripts that nobody has thought of. `MESH_SCRIPTS` says how many, `MESH_SEED` the first seed.
+#[tokio::test]
+async fn the_model_and_postgresql_do_the_same_in_random_scripts() {
+    let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = from_environment("MESH_SEED").unwrap_or(20_261_124);
+    for seed in first..first + from_environment("MESH_SCRIPTS").unwrap_or(8) {
+        println!("seed {seed} (repeat with MESH_SEED={seed} MESH_SCRIPTS=1)");
+        conforms("random", &random::steps(seed, 40)).await;
+    }
+}
+
+/// The suite notices when the two differ: one of them misses a step.
+#[tokio::test]
+async fn a_difference_is_noticed() {
+    let steps = random::steps(1, 40);
+    let outcomes = play(&mut Memory::new(), &steps).await;
+    let settles = |step: &Step| matches!(step, Step::Settle(_));
+    let without: Vec<Step> = steps.iter().filter(|step| !settles(step)).cloned().collect();
+    assert_ne!(outcomes.last(), play(&mut Memory::new(), &without).await.last());
+}
