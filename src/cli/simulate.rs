@@ -180,7 +180,11 @@ fn rows(report: &Report) -> Vec<[String; 3]> {
     vec![
         row("messages", report.messages.to_string(), format!("{} expunged", report.expunged)),
         row("late", report.late.to_string(), share(report.late)),
-        row("renumbered", report.renumbered.to_string(), format!("{}, {} new UIDs", share(report.renumbered), report.renumbers)),
+        row(
+            "renumbered",
+            report.renumbered.to_string(),
+            format!("{}, {} new UIDs", share(report.renumbered), report.renumbers),
+        ),
         row(
             "numbers burned per message",
             format!("{:.3}", report.numbers_per_message),

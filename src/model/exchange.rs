@@ -1,6 +1,6 @@
 //! Links: what has changed on a node, and how another joins it into what it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::node::{Node, Stored};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -91,9 +91,7 @@ impl Node {
 
     /// Joins a batch of `source`, as read a moment ago or long ago, in one transaction under the lines of the mailboxes.
     pub fn join(&mut self, source: NodeId, states: &[State], now: Time) -> Joined {
-        let reported: BTreeMap<MailboxId, Uid> =
-            self.mailboxes.iter().map(|(&id, mailbox)| (id, mailbox.reported(now))).collect();
-        let reported = |mailbox| reported.get(&mailbox).copied().unwrap_or_default();
+        let reported = |mailbox| self.mailboxes.get(&mailbox).map(|mailbox| mailbox.reported(now)).unwrap_or_default();
         let decided: Vec<Decision> = states.iter().map(|state| self.decide(state, reported)).collect();
         let mut joined = Joined::default();
         for (state, decision) in states.iter().zip(decided) {

@@ -114,7 +114,9 @@ impl Node {
     /// Moves the sequence towards a UID that came from elsewhere (`dbmail_mesh.keep_up`).
     pub(super) fn keep_up(&mut self, uid: Uid) {
         let below = Uid(uid.0 - i64::from(self.stride.0));
-        if self.sequence < below {
+        // A sequence from which nothing was drawn says that its first number was (`last_value`).
+        let last = self.sequence.max(Uid(i64::from(self.id.0)));
+        if last < below {
             self.draw(below);
         }
     }

@@ -49,7 +49,8 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let problem = || "not a rate: write a number, '/' and s, min, h or d, such as \"1.5/s\" or \"300/h\"".to_owned();
+        let problem =
+            || "not a rate: write a number, '/' and s, min, h or d, such as \"1.5/s\" or \"300/h\"".to_owned();
         let (number, unit) = text.split_once('/').ok_or_else(problem)?;
         let number: f64 = number.trim().parse().map_err(|_| problem())?;
         let seconds = match unit.trim() {
@@ -91,10 +92,8 @@ impl FromStr for Latency {
     fn from_str(text: &str) -> Result<Self, String> {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
         let problem = |_| "not a latency: write \"20ms\", or \"5ms-80ms\" for links that differ".to_owned();
-        let latency = Self {
-            least: duration(least.trim()).map_err(problem)?,
-            most: duration(most.trim()).map_err(problem)?,
-        };
+        let latency =
+            Self { least: duration(least.trim()).map_err(problem)?, most: duration(most.trim()).map_err(problem)? };
         if latency.least > latency.most {
             return Err(format!("{text}: the first must not be greater than the second"));
         }
@@ -257,12 +256,9 @@ impl Options {
         must(self.rate.a_second() > 0.0, "rate", &self.rate, "must be above 0");
         must(!self.duration.is_zero(), "duration", &show_duration(self.duration), "must be above 0");
         must(self.visits.a_second() > 0.0, "visits", &self.visits, "must be above 0");
-        for (name, share) in [
-            ("affinity", self.affinity),
-            ("roaming", self.roaming),
-            ("expunge", self.expunge),
-            ("faults", self.faults),
-        ] {
+        for (name, share) in
+            [("affinity", self.affinity), ("roaming", self.roaming), ("expunge", self.expunge), ("faults", self.faults)]
+        {
             must((0.0..=1.0).contains(&share), name, &share, "is a share: must be 0 to 1");
         }
         must(self.faults <= 0.5, "faults", &self.faults, "must not be above 0.5, or nothing would ever come to an end");
@@ -337,7 +333,8 @@ mod tests {
         let error = wrong.check().unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let text = error.to_string();
-        for words in ["--nodes 65: must be 2 to 64", "--stride 4", "--rate 0", "--affinity 1.5", "--mailboxes 0", "--duration"]
+        for words in
+            ["--nodes 65: must be 2 to 64", "--stride 4", "--rate 0", "--affinity 1.5", "--mailboxes 0", "--duration"]
         {
             assert!(text.contains(words), "{words}: {text}");
         }

@@ -22,7 +22,8 @@ impl Random {
     pub(super) fn new(seed: u64, stream: Stream) -> Self {
         // Seeds that lie side by side must not give streams that do.
         const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut rng = Rng::with_seed(seed.wrapping_mul(SPREAD) ^ (stream as u64 + 1).wrapping_mul(SPREAD.rotate_left(17)));
+        let mut rng =
+            Rng::with_seed(seed.wrapping_mul(SPREAD) ^ (stream as u64 + 1).wrapping_mul(SPREAD.rotate_left(17)));
         rng.u64(..);
         Self(rng)
     }

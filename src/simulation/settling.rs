@@ -229,9 +229,8 @@ impl World<'_> {
         }
         let views = self.views(settlement, &ripe);
         self.leave_out_who_lacks(settlement, &ripe, &views);
-        let takes_part = |view: &&NodeView| {
-            settlement.participants.iter().any(|at| self.sites[*at].node.id == view.node)
-        };
+        let takes_part =
+            |view: &&NodeView| settlement.participants.iter().any(|at| self.sites[*at].node.id == view.node);
         let views: Vec<NodeView> = views.iter().filter(takes_part).cloned().collect();
         ripe.retain(|birth| views.iter().all(|view| view.messages.contains_key(birth)));
         if ripe.is_empty() || settlement.participants.is_empty() {

@@ -19,7 +19,10 @@ pub(super) enum Mutant {
 impl Mutant {
     pub(super) fn join(self, node: &mut Node, source: NodeId, states: &[State], now: Time) {
         for state in states {
-            if self == Self::ForgetsTombstones && state.incoming.dead && node.messages.contains_key(&state.incoming.birth) {
+            if self == Self::ForgetsTombstones
+                && state.incoming.dead
+                && node.messages.contains_key(&state.incoming.birth)
+            {
                 continue;
             }
             let reported = |mailbox| node.mailboxes[&mailbox].reported(now);
@@ -38,3 +41,5 @@ impl Mutant {
         (self == Self::ReservesNothing).then(|| drawn.reserve(count, above))
     }
 }
+
+mod whole;

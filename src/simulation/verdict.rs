@@ -49,7 +49,11 @@ impl World<'_> {
             for inbox in inboxes.iter() {
                 let late = node.late(inbox.id).count();
                 if late > 0 {
-                    ledger.find(format!("D: {late} messages of mailbox {} are still late on node {}", inbox.id, at + 1));
+                    ledger.find(format!(
+                        "D: {late} messages of mailbox {} are still late on node {}",
+                        inbox.id,
+                        at + 1
+                    ));
                 }
                 for (uid, birth) in node.shown(inbox.id) {
                     if here.insert(birth, uid).is_some() {
@@ -81,8 +85,7 @@ impl World<'_> {
             let at = self.clients[index].at;
             self.look(index, at);
             let client = &self.clients[index];
-            let shown: Vec<(Uid, BirthUid)> =
-                self.sites[at].node.shown(self.inboxes[client.mailbox].id).collect();
+            let shown: Vec<(Uid, BirthUid)> = self.sites[at].node.shown(self.inboxes[client.mailbox].id).collect();
             let lost = client.lost(&shown);
             let of = &mut kinds[client.kind as usize];
             of.clients += 1;

@@ -116,8 +116,7 @@ impl<'a> World<'a> {
         let nodes = options.nodes.unsigned_abs() as usize;
         let mut visitors = Random::new(options.seed, Stream::Clients);
         let inbox = |number: u32, home| Inbox { id: MailboxId(i64::from(number) + 1), home };
-        let inboxes: Vec<Inbox> =
-            (0..options.mailboxes).map(|number| inbox(number, visitors.below(nodes))).collect();
+        let inboxes: Vec<Inbox> = (0..options.mailboxes).map(|number| inbox(number, visitors.below(nodes))).collect();
         let clients = clients_of(&inboxes, options.roaming);
         let mut world = Self {
             options,

@@ -18,5 +18,6 @@ mod scratch_reader;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;
+mod simulate;
 mod sql_files;
 mod status;

@@ -28,8 +28,7 @@ fn mailbox(folder: Folder) -> MailboxId {
 impl Memory {
     pub(crate) fn new() -> Self {
         let mailboxes = Folder::ALL.map(mailbox);
-        let mut nodes: Vec<Node> =
-            (1..=NODES).map(|id| Node::new(NodeId(id), Stride(STRIDE), mailboxes)).collect();
+        let mut nodes: Vec<Node> = (1..=NODES).map(|id| Node::new(NodeId(id), Stride(STRIDE), mailboxes)).collect();
         if !LOGINS {
             for node in &mut nodes {
                 mailboxes.into_iter().for_each(|mailbox| node.set_shared(mailbox, true, Time(0)));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deadpool_postgres::{Client, Pool};
 use dbmail_mesh::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use dbmail_mesh::node::Endpoint;
 use dbmail_mesh::node::apply::{Batch, Bounds, Route};
@@ -11,6 +10,7 @@ use dbmail_mesh::node::cursor::Cursor;
 use dbmail_mesh::node::scan::{Keys, SourceRead};
 use dbmail_mesh::scratch::standin::{Flags, Mail, Session, StoreFlags};
 use dbmail_mesh::worker::settle::{self, Settler};
+use deadpool_postgres::{Client, Pool};
 
 use super::store::{Folder, Held, Store, Tear, Told};
 use super::{NODES, STRIDE};
@@ -126,7 +126,8 @@ impl Store for Postgres {
     async fn replay(&mut self, source: i16, target: i16) {
         let client = self.client(target).await;
         let began = self.sides[target as usize - 1].began[&source].clone();
-        let back = "update dbmail_mesh.cursor set from_snapshot = $2::text::pg_snapshot, last_id = 0 where source_id = $1";
+        let back =
+            "update dbmail_mesh.cursor set from_snapshot = $2::text::pg_snapshot, last_id = 0 where source_id = $1";
         assert_eq!(client.execute(back, &[&source, &began]).await.unwrap(), 1);
         self.link(source, target).await;
     }

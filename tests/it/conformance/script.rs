@@ -104,7 +104,8 @@ async fn converge(store: &mut impl Store) {
         settle(store, &all, None).await;
         let now = outcome(store).await;
         if before.as_ref() == Some(&now) {
-            let same = now.0.iter().all(|told| told.shown == now.0[0].shown && told.late.values().all(|late| late.is_empty()));
+            let same =
+                now.0.iter().all(|told| told.shown == now.0[0].shown && told.late.values().all(|late| late.is_empty()));
             assert!(same, "at rest and not equal:\n{now}");
             return;
         }

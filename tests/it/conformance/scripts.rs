@@ -40,6 +40,8 @@ fn mailing_list() -> Vec<Step> {
         Link(1, 2),
         deliver(2, Inbox, "m2"),
         Link(2, 1),
+        Link(1, 3),
+        Link(2, 3),
         deliver(1, Inbox, "m5"),
         deliver(2, Inbox, "m6"),
         deliver(1, Inbox, "m7"),
@@ -92,15 +94,20 @@ fn torn_settlements() -> Vec<Step> {
 
 fn expunge_against_renumber() -> Vec<Step> {
     vec![
-        deliver(2, Inbox, "x"),
         deliver(1, Inbox, "one"),
+        Link(1, 2),
+        Link(1, 3),
+        deliver(2, Inbox, "x"),
+        Link(2, 3),
         deliver(1, Inbox, "two"),
         Link(2, 1),
-        Link(2, 3),
         // C expunges what A and B renumber.
         Expunge(3, name("x")),
         Settle(vec![1, 2]),
+        Shows(2, Inbox, vec![1, 2]),
+        Link(1, 2),
         Link(1, 3),
+        Shows(2, Inbox, vec![1, 5, 9]),
         Link(3, 1),
         Converge,
         Shows(1, Inbox, vec![1, 5]),

@@ -52,8 +52,10 @@ pub(crate) struct Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (folder, shown) in &self.shown {
-            let shown: Vec<_> =
-                shown.iter().map(|(uid, birth, seen)| format!("{uid}:{birth}{}", if *seen { "s" } else { "" })).collect();
+            let shown: Vec<_> = shown
+                .iter()
+                .map(|(uid, birth, seen)| format!("{uid}:{birth}{}", if *seen { "s" } else { "" }))
+                .collect();
             write!(f, " {folder:?} [{}]", shown.join(" "))?;
         }
         let held: Vec<_> = self.held.iter().map(|(birth, held)| format!("{birth}{}{}", held.state, held.uid)).collect();
