@@ -137,7 +137,7 @@ comment on table dbmail_mesh.late is 'Messages whose UID this node cannot show: 
 comment on column dbmail_mesh.late.birth_uid is 'The message: its first UID.';
 comment on column dbmail_mesh.late.mailbox_idnr is 'The mailbox that it belongs into.';
 comment on column dbmail_mesh.late.uid is 'The UID that cannot be shown.';
-comment on column dbmail_mesh.late.row_idnr is 'dbmail_messages.message_idnr of its row: above 2^33 while it is hidden in the staging mailbox, else the old UID under which it is still visible.';
+comment on column dbmail_mesh.late.row_idnr is 'dbmail_messages.message_idnr of its row: above 2^48 while it is hidden in the staging mailbox, else the old UID under which it is still visible.';
 comment on column dbmail_mesh.late.status is 'The status that the hidden row will have; while it is hidden it has 5, which dbmail-util never touches. Null for a visible one.';
 comment on column dbmail_mesh.late.first_seen is 'When this node first saw it; it is not renumbered before settle_after has passed since.';
 create index late_by_mailbox on dbmail_mesh.late (mailbox_idnr);
@@ -283,7 +283,7 @@ comment on column dbmail_mesh.incoming_slice.part_no is 'The part within the tra
 comment on column dbmail_mesh.incoming_slice.slice_no is 'Order of the slices.';
 comment on column dbmail_mesh.incoming_slice.data is 'The bytes.';
 
-create sequence dbmail_mesh.staging_idnr_seq minvalue 8589934592;
-comment on sequence dbmail_mesh.staging_idnr_seq is 'Row numbers for the staging mailbox: from 2^33 on, so that staging burns no UID.';
+create sequence dbmail_mesh.staging_idnr_seq minvalue 281474976710656;
+comment on sequence dbmail_mesh.staging_idnr_seq is 'Row numbers for the staging mailbox: from 2^48 on, so that staging burns no UID.';
 
 insert into dbmail_mesh.migration (version, name) values (1, 'tables');

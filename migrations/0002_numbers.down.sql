@@ -11,7 +11,7 @@ declare
 begin
   lock table public.dbmail_messages, public.dbmail_mailboxes in access exclusive mode;
   select greatest(
-    (select max(message_idnr) from public.dbmail_messages where message_idnr < 8589934592),
+    (select max(message_idnr) from public.dbmail_messages where message_idnr < 281474976710656),
     (select case when is_called then last_value else last_value - 1 end from public.dbmail_message_idnr_seq),
     (select max(high) from dbmail_mesh.line), (select max(uid) from dbmail_mesh.reservation),
     (select max(uid) from dbmail_mesh.number), 0) into used;
@@ -20,7 +20,7 @@ begin
   with due as (
     select l.row_idnr, coalesce(m.mailbox_idnr, dbmail_mesh.stand_in_for(l.mailbox_idnr)) as mailbox_idnr, l.status
     from dbmail_mesh.late l left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
-    where l.row_idnr >= 8589934592
+    where l.row_idnr >= 281474976710656
     order by l.uid
   ), bumped as (
     update public.dbmail_mailboxes m set seq = m.seq + 1
@@ -29,7 +29,7 @@ begin
   update public.dbmail_messages g
   set message_idnr = nextval('public.dbmail_message_idnr_seq'), mailbox_idnr = due.mailbox_idnr, status = due.status, seq = b.seq
   from due join bumped b on b.mailbox_idnr = due.mailbox_idnr where g.message_idnr = due.row_idnr;
-  -- What is left above 2^33 is dbmail's own staging: deliveries that are under way. They find their rows, and remove them.
+  -- What is left above 2^48 is dbmail's own staging: deliveries that are under way. They find their rows, and remove them.
   select greatest((select max(mailbox_idnr) from public.dbmail_mailboxes), (select max(mailbox_idnr) from dbmail_mesh.line),
     (select case when is_called then last_value else last_value - 1 end from public.dbmail_mailbox_idnr_seq), 0) into used;
   execute format('alter sequence public.dbmail_mailbox_idnr_seq increment by 1 restart with %s', used + 1);

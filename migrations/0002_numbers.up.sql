@@ -62,7 +62,7 @@ begin
   insert into dbmail_mesh.line (mailbox_idnr, owner_idnr, high)
   select m.mailbox_idnr, m.owner_idnr,
          coalesce((select max(g.message_idnr) from public.dbmail_messages g
-                   where g.mailbox_idnr = mailbox and g.message_idnr < 8589934592), 0)
+                   where g.mailbox_idnr = mailbox and g.message_idnr < 281474976710656), 0)
   from public.dbmail_mailboxes m
   where m.mailbox_idnr = mailbox and not exists (select from dbmail_mesh.line l where l.mailbox_idnr = mailbox)
   on conflict do nothing;
@@ -165,7 +165,7 @@ begin
   lock table public.dbmail_messages, public.dbmail_mailboxes in access exclusive mode;
   select * into node from dbmail_mesh.local_node;
   select greatest(case when is_called then last_value else last_value - 1 end, node.uid_floor,
-                  (select max(message_idnr) from public.dbmail_messages where message_idnr < 8589934592))
+                  (select max(message_idnr) from public.dbmail_messages where message_idnr < 281474976710656))
     into message_last from public.dbmail_message_idnr_seq;
   select greatest(case when is_called then last_value else last_value - 1 end, mailbox_floor,
                   (select max(mailbox_idnr) from public.dbmail_mailboxes))

@@ -63,15 +63,15 @@ as $$
 begin
   insert into dbmail_mesh.tombstone (birth_uid, uid, mailbox_idnr)
   select dbmail_mesh.birth_of(g.message_idnr), g.message_idnr, g.mailbox_idnr
-  from gone g where g.status < 2 and g.message_idnr < 8589934592
+  from gone g where g.status < 2 and g.message_idnr < 281474976710656
   order by 1
   on conflict do nothing;
   if not found then
     return null;
   end if;
-  delete from dbmail_mesh.late l using gone g where l.row_idnr = g.message_idnr and g.message_idnr < 8589934592;
+  delete from dbmail_mesh.late l using gone g where l.row_idnr = g.message_idnr and g.message_idnr < 281474976710656;
   insert into dbmail_mesh.outbox (kind, key)
-  select 'm', g.message_idnr from gone g where g.status < 2 and g.message_idnr < 8589934592;
+  select 'm', g.message_idnr from gone g where g.status < 2 and g.message_idnr < 281474976710656;
   perform dbmail_mesh.ring();
   return null;
 end
@@ -105,14 +105,14 @@ end
 $$;
 comment on function dbmail_mesh.capture_user is 'Notes a new user.';
 
--- Rows above 2^33 are staging: dbmail's own, and late messages in hiding.
+-- Rows above 2^48 are staging: dbmail's own, and late messages in hiding.
 create trigger _900_dbmail_mesh_new after insert on public.dbmail_messages
-  for each row when (new.message_idnr < 8589934592 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  for each row when (new.message_idnr < 281474976710656 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_message();
 comment on trigger _900_dbmail_mesh_new on public.dbmail_messages is 'Notes a new message for the peers.';
 
 create trigger _900_dbmail_mesh_expunged after update of status on public.dbmail_messages
-  for each row when (old.status < 2 and new.status >= 2 and old.message_idnr < 8589934592
+  for each row when (old.status < 2 and new.status >= 2 and old.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_expunge();
 comment on trigger _900_dbmail_mesh_expunged on public.dbmail_messages is 'Notes an expunge for the peers.';

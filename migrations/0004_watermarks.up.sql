@@ -5,7 +5,7 @@ insert into dbmail_mesh.line (mailbox_idnr, owner_idnr, high)
 select m.mailbox_idnr, m.owner_idnr, coalesce(g.high, 0)
 from public.dbmail_mailboxes m
 left join (select mailbox_idnr, max(message_idnr) as high from public.dbmail_messages
-           where message_idnr < 8589934592 group by mailbox_idnr) g using (mailbox_idnr)
+           where message_idnr < 281474976710656 group by mailbox_idnr) g using (mailbox_idnr)
 order by m.mailbox_idnr
 on conflict do nothing;
 

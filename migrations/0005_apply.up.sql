@@ -38,7 +38,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select b.birth_uid,
          (case when t.birth_uid is not null then 'd'
-               when l.row_idnr >= 8589934592 then 'h'
+               when l.row_idnr >= 281474976710656 then 'h'
                when g.status >= 2 then 'd'
                when l.birth_uid is not null then 'w' else 'v' end)::"char",
          coalesce(l.uid, t.uid, g.message_idnr), g.message_idnr, coalesce(l.mailbox_idnr, g.mailbox_idnr, t.mailbox_idnr)
@@ -63,7 +63,7 @@ as $$
   join public.dbmail_messages g on g.message_idnr = v.row_idnr
   where v.state in ('v', 'w') and exists (
     select from public.dbmail_messages s
-    where s.physmessage_id = g.physmessage_id and s.message_idnr >= 8589934592
+    where s.physmessage_id = g.physmessage_id and s.message_idnr >= 281474976710656
       and not exists (select from dbmail_mesh.late l where l.row_idnr = s.message_idnr))
 $$;
 comment on function dbmail_mesh.in_delivery is 'Which of these messages dbmail is still delivering to further recipients.';
@@ -112,7 +112,7 @@ begin
   from (select mailbox from jsonb_to_recordset(plan -> 'take') as e(mailbox bigint)
         union all select mailbox from jsonb_to_recordset(plan -> 'move') as e(mailbox bigint)
         union all select mailbox from jsonb_to_recordset(plan -> 'kill') as e(mailbox bigint, row_idnr bigint)
-                  where e.row_idnr < 8589934592) e;
+                  where e.row_idnr < 281474976710656) e;
   perform from public.dbmail_mailboxes m where m.mailbox_idnr = any (touched) order by m.mailbox_idnr for no key update;
   update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = any (touched);
 
@@ -141,7 +141,7 @@ begin
   insert into dbmail_mesh.late as l (birth_uid, mailbox_idnr, uid, row_idnr)
   select e.birth, e.mailbox, e.uid, e.row_idnr
   from jsonb_to_recordset(plan -> 'wait') as e(birth bigint, mailbox bigint, uid bigint, row_idnr bigint)
-  join public.dbmail_messages g on g.message_idnr = e.row_idnr and (g.status < 2 or e.row_idnr >= 8589934592)
+  join public.dbmail_messages g on g.message_idnr = e.row_idnr and (g.status < 2 or e.row_idnr >= 281474976710656)
   on conflict (birth_uid) do update set uid = greatest(l.uid, excluded.uid);
 
   update dbmail_mesh.line l set high = greatest(l.high, e.high)
@@ -192,13 +192,13 @@ begin
   with died as (
     update public.dbmail_messages g set status = 2, seq = m.seq
     from jsonb_to_recordset(kills) as e(row_idnr bigint), public.dbmail_mailboxes m
-    where g.message_idnr = e.row_idnr and e.row_idnr < 8589934592 and g.status < 2 and m.mailbox_idnr = g.mailbox_idnr
+    where g.message_idnr = e.row_idnr and e.row_idnr < 281474976710656 and g.status < 2 and m.mailbox_idnr = g.mailbox_idnr
     returning g.message_idnr
   )
   select array_agg(message_idnr) into rows from died;
   -- A hidden row was never shown: nothing is left of it. dbmail-util collects its content.
   delete from public.dbmail_messages g using jsonb_to_recordset(kills) as e(row_idnr bigint)
-  where g.message_idnr = e.row_idnr and e.row_idnr >= 8589934592;
+  where g.message_idnr = e.row_idnr and e.row_idnr >= 281474976710656;
   delete from dbmail_mesh.late l using jsonb_to_recordset(kills) as e(birth bigint) where l.birth_uid = e.birth;
   return coalesce(rows, '{}');
 end
@@ -223,19 +223,19 @@ begin
     set message_idnr = e.uid, mailbox_idnr = e.mailbox, seq = m.seq, status = coalesce(l.status, g.status)
     from jsonb_to_recordset(moves) as e(row_idnr bigint, uid bigint, mailbox bigint)
     join public.dbmail_mailboxes m on m.mailbox_idnr = e.mailbox
-    left join dbmail_mesh.late l on l.row_idnr = e.row_idnr and l.row_idnr >= 8589934592
+    left join dbmail_mesh.late l on l.row_idnr = e.row_idnr and l.row_idnr >= 281474976710656
     where g.message_idnr = e.row_idnr and (g.status < 2 or l.row_idnr is not null)
     returning g.message_idnr, e.row_idnr
   ), logged as (
     insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at)
-    select e.birth, e.old_uid, e.uid, e.mailbox, e.row_idnr < 8589934592, n.decided_by, n.decided_at
+    select e.birth, e.old_uid, e.uid, e.mailbox, e.row_idnr < 281474976710656, n.decided_by, n.decided_at
     from jsonb_to_recordset(moves) as e(birth bigint, row_idnr bigint, old_uid bigint, uid bigint, mailbox bigint)
     join moved on moved.message_idnr = e.uid
     join dbmail_mesh.number n on n.uid = e.uid
     where e.uid > e.old_uid
     order by e.uid
   )
-  select array_agg(message_idnr) into rows from moved where row_idnr >= 8589934592;
+  select array_agg(message_idnr) into rows from moved where row_idnr >= 281474976710656;
   delete from dbmail_mesh.late l using jsonb_to_recordset(moves) as e(birth bigint) where l.birth_uid = e.birth;
   return coalesce(rows, '{}');
 end

@@ -24,7 +24,7 @@ comment on column dbmail_mesh.renumbers.decided_at is 'When, by that node''s clo
 
 create view dbmail_mesh.late_messages as
 select l.first_seen, clock_timestamp() - l.first_seen as waiting, u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.uid,
-       l.birth_uid, l.row_idnr < 8589934592 as is_visible, i.high
+       l.birth_uid, l.row_idnr < 281474976710656 as is_visible, i.high
 from dbmail_mesh.late l
 left join dbmail_mesh.line i on i.mailbox_idnr = l.mailbox_idnr
 left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
@@ -59,7 +59,7 @@ as $$
     left join public.dbmail_messages g on g.message_idnr = v.row_idnr
     left join public.dbmail_mailboxes s on s.mailbox_idnr = g.mailbox_idnr
     left join public.dbmail_users su on su.user_idnr = s.owner_idnr
-    where wanted < 8589934592 and (v.state in ('d', 'h') or su.userid is distinct from '__@!internal_delivery_user!@__')
+    where wanted < 281474976710656 and (v.state in ('d', 'h') or su.userid is distinct from '__@!internal_delivery_user!@__')
   ) v on true
   left join dbmail_mesh.line l on l.mailbox_idnr = v.mailbox_idnr
   left join public.dbmail_mailboxes m on m.mailbox_idnr = v.mailbox_idnr

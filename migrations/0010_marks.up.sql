@@ -106,18 +106,18 @@ create trigger _900_dbmail_mesh_flags
   after update of seen_flag, answered_flag, deleted_flag, flagged_flag, draft_flag on public.dbmail_messages
   for each row when ((old.seen_flag, old.answered_flag, old.deleted_flag, old.flagged_flag, old.draft_flag)
                      is distinct from (new.seen_flag, new.answered_flag, new.deleted_flag, new.flagged_flag, new.draft_flag)
-                     and new.status < 2 and new.message_idnr < 8589934592
+                     and new.status < 2 and new.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_flags();
 comment on trigger _900_dbmail_mesh_flags on public.dbmail_messages is 'Notes changed flags for the peers.';
 
 create trigger _900_dbmail_mesh_added after insert on public.dbmail_keywords
-  for each row when (new.message_idnr < 8589934592 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  for each row when (new.message_idnr < 281474976710656 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_keyword_added();
 comment on trigger _900_dbmail_mesh_added on public.dbmail_keywords is 'Notes a new keyword for the peers.';
 
 create trigger _900_dbmail_mesh_removed after delete on public.dbmail_keywords
-  for each row when (old.message_idnr < 8589934592 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
+  for each row when (old.message_idnr < 281474976710656 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_keyword_removed();
 comment on trigger _900_dbmail_mesh_removed on public.dbmail_keywords is 'Notes a removed keyword for the peers.';
 

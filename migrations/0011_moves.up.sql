@@ -274,7 +274,7 @@ $$;
 comment on function dbmail_mesh.capture_moved is 'Notes a message that was moved to another mailbox.';
 
 create trigger _100_dbmail_mesh_moved before update of mailbox_idnr on public.dbmail_messages
-  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and old.message_idnr < 8589934592
+  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and old.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.number_moved_message();
 comment on trigger _100_dbmail_mesh_moved on public.dbmail_messages is 'Chooses the UID of a message that is moved.';
@@ -285,7 +285,7 @@ create trigger _910_dbmail_mesh_moved after update of mailbox_idnr on public.dbm
 comment on trigger _910_dbmail_mesh_moved on public.dbmail_messages is 'Raises the line of the mailbox into which messages were moved.';
 
 create trigger _900_dbmail_mesh_moved after update of mailbox_idnr on public.dbmail_messages
-  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 8589934592 and old.status < 2
+  for each row when (old.mailbox_idnr is distinct from new.mailbox_idnr and new.message_idnr < 281474976710656 and old.status < 2
                      and new.status < 2 and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_moved();
 comment on trigger _900_dbmail_mesh_moved on public.dbmail_messages is 'Notes a moved message for the peers.';
@@ -317,13 +317,13 @@ $$;
 comment on function dbmail_mesh.capture_revived is 'Notes a message that came back from the dead as a new one.';
 
 create trigger _100_dbmail_mesh_revived before update of status on public.dbmail_messages
-  for each row when (old.status >= 2 and new.status < 2 and old.message_idnr < 8589934592
+  for each row when (old.status >= 2 and new.status < 2 and old.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.number_revived_message();
 comment on trigger _100_dbmail_mesh_revived on public.dbmail_messages is 'Gives a message that was dead a new UID.';
 
 create trigger _900_dbmail_mesh_revived after update of status on public.dbmail_messages
-  for each row when (old.status >= 2 and new.status < 2 and new.message_idnr < 8589934592
+  for each row when (old.status >= 2 and new.status < 2 and new.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.capture_revived();
 comment on trigger _900_dbmail_mesh_revived on public.dbmail_messages is 'Notes for the peers what was dead and is here again.';

@@ -149,7 +149,7 @@ as $$
               union all select e.row_idnr from jsonb_to_recordset(plan -> 'modseq') as e(row_idnr bigint, promised bigint)
                         where e.promised is not null) e
         join public.dbmail_messages g on g.message_idnr = e.row_idnr
-        where e.row_idnr < 8589934592) t
+        where e.row_idnr < 281474976710656) t
 $$;
 comment on function dbmail_mesh.touched_by is 'Part of write_plan: the mailboxes in which a client could notice something.';
 
@@ -173,19 +173,19 @@ begin
     set message_idnr = e.uid, mailbox_idnr = e.mailbox, seq = m.seq, status = coalesce(l.status, g.status)
     from jsonb_to_recordset(moves) as e(row_idnr bigint, uid bigint, mailbox bigint)
     join public.dbmail_mailboxes m on m.mailbox_idnr = e.mailbox
-    left join dbmail_mesh.late l on l.row_idnr = e.row_idnr and l.row_idnr >= 8589934592
+    left join dbmail_mesh.late l on l.row_idnr = e.row_idnr and l.row_idnr >= 281474976710656
     where g.message_idnr = e.row_idnr and (g.status < 2 or l.row_idnr is not null)
     returning g.message_idnr, e.row_idnr
   ), logged as (
     insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at)
-    select e.birth, e.old_uid, e.uid, e.mailbox, e.row_idnr < 8589934592, n.decided_by, n.decided_at
+    select e.birth, e.old_uid, e.uid, e.mailbox, e.row_idnr < 281474976710656, n.decided_by, n.decided_at
     from jsonb_to_recordset(moves) as e(birth bigint, row_idnr bigint, old_uid bigint, uid bigint, mailbox bigint)
     join moved on moved.message_idnr = e.uid
     join dbmail_mesh.number n on n.uid = e.uid
     where e.uid > e.old_uid
     order by e.uid
   )
-  select array_agg(message_idnr) into rows from moved where row_idnr >= 8589934592;
+  select array_agg(message_idnr) into rows from moved where row_idnr >= 281474976710656;
   delete from dbmail_mesh.late l using jsonb_to_recordset(moves) as e(birth bigint) where l.birth_uid = e.birth;
   return coalesce(rows, '{}');
 end
@@ -202,7 +202,7 @@ as $$
     join public.dbmail_physmessage p on p.id = g.physmessage_id
     join public.dbmail_mailboxes o on o.mailbox_idnr = g.mailbox_idnr
     join public.dbmail_mailboxes n on n.mailbox_idnr = e.mailbox
-    where e.row_idnr < 8589934592 and o.owner_idnr <> n.owner_idnr
+    where e.row_idnr < 281474976710656 and o.owner_idnr <> n.owner_idnr
   ), per_owner as (
     select owner, sum(size)::bigint as delta
     from (select giver as owner, -messagesize as size from change union all select taker, messagesize from change) c
@@ -259,7 +259,7 @@ begin
   insert into dbmail_mesh.late as l (birth_uid, mailbox_idnr, uid, row_idnr)
   select e.birth, e.mailbox, e.uid, e.row_idnr
   from jsonb_to_recordset(waits) as e(birth bigint, mailbox bigint, uid bigint, row_idnr bigint)
-  join public.dbmail_messages g on g.message_idnr = e.row_idnr and (g.status < 2 or e.row_idnr >= 8589934592)
+  join public.dbmail_messages g on g.message_idnr = e.row_idnr and (g.status < 2 or e.row_idnr >= 281474976710656)
   on conflict (birth_uid) do update set uid = greatest(l.uid, excluded.uid), mailbox_idnr = excluded.mailbox_idnr;
 end
 $$;
@@ -285,7 +285,7 @@ begin
     from jsonb_to_recordset(marks) as e(birth bigint, now_idnr bigint, seen smallint, answered smallint, deleted smallint,
         flagged smallint, draft smallint, seen_at bigint, answered_at bigint, deleted_at bigint, flagged_at bigint, draft_at bigint)
     left join dbmail_mesh.message_register r on r.birth_uid = e.birth
-    where g.message_idnr = e.now_idnr and (g.status < 2 or e.now_idnr >= 8589934592);
+    where g.message_idnr = e.now_idnr and (g.status < 2 or e.now_idnr >= 281474976710656);
   end if;
   if words is not null then
     delete from public.dbmail_keywords w
@@ -296,7 +296,7 @@ begin
     insert into public.dbmail_keywords (message_idnr, keyword)
     select e.now_idnr, e.keyword
     from jsonb_to_recordset(words) as e(birth bigint, now_idnr bigint, keyword text, stamp bigint, present boolean)
-    join public.dbmail_messages g on g.message_idnr = e.now_idnr and (g.status < 2 or e.now_idnr >= 8589934592)
+    join public.dbmail_messages g on g.message_idnr = e.now_idnr and (g.status < 2 or e.now_idnr >= 281474976710656)
     where e.present and not exists (select from dbmail_mesh.keyword_register r
                                     where r.birth_uid = e.birth and r.keyword = e.keyword and r.stamp > e.stamp)
     order by e.now_idnr, e.keyword
@@ -306,7 +306,7 @@ begin
   update public.dbmail_messages g set seq = m.seq
   from (select e.now_idnr from jsonb_to_recordset(marks) as e(now_idnr bigint)
         union select e.now_idnr from jsonb_to_recordset(words) as e(now_idnr bigint)) e, public.dbmail_mailboxes m
-  where g.message_idnr = e.now_idnr and e.now_idnr < 8589934592 and m.mailbox_idnr = g.mailbox_idnr and g.seq < m.seq;
+  where g.message_idnr = e.now_idnr and e.now_idnr < 281474976710656 and m.mailbox_idnr = g.mailbox_idnr and g.seq < m.seq;
 end
 $$;
 comment on function dbmail_mesh.write_marks is 'Part of write_plan: flags and keywords whose stamps are later than those here.';

@@ -2,7 +2,7 @@
 
 create or replace view dbmail_mesh.late_messages as
 select l.first_seen, clock_timestamp() - l.first_seen as waiting, u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.uid,
-       l.birth_uid, l.row_idnr < 8589934592 as is_visible, i.high
+       l.birth_uid, l.row_idnr < 281474976710656 as is_visible, i.high
 from dbmail_mesh.late l
 left join dbmail_mesh.line i on i.mailbox_idnr = l.mailbox_idnr
 left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr

@@ -24,7 +24,7 @@ as $$
   (select dbmail_mesh.birth_of(x.message_idnr)
    from (select g.message_idnr
          from public.dbmail_messages g
-         where g.mailbox_idnr = mailbox and g.status < 2 and g.message_idnr < 8589934592
+         where g.mailbox_idnr = mailbox and g.status < 2 and g.message_idnr < 281474976710656
            and not exists (select from dbmail_mesh.late l where l.row_idnr = g.message_idnr)
          limit most) x)
   union all
@@ -132,7 +132,7 @@ join public.dbmail_physmessage p on p.id = g.physmessage_id
 join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = l.mailbox_idnr
 left join dbmail_mesh.line i on i.mailbox_idnr = l.mailbox_idnr
 left join dbmail_mesh.account a on a.user_idnr = i.owner_idnr
-where l.row_idnr >= 8589934592 and not exists (select from public.dbmail_users u where u.user_idnr = i.owner_idnr);
+where l.row_idnr >= 281474976710656 and not exists (select from public.dbmail_users u where u.user_idnr = i.owner_idnr);
 comment on view dbmail_mesh.kept_messages is 'Mail of users who were deleted, which had not been seen where they were deleted. Nobody is shown it. deliver_kept() gives a message to somebody, drop_kept() drops it.';
 comment on column dbmail_mesh.kept_messages.first_seen is 'Since when it is kept here.';
 comment on column dbmail_mesh.kept_messages.account is 'Whose it was.';
@@ -200,7 +200,7 @@ comment on function dbmail_mesh.deliver_kept is 'Delivers a message of kept_mess
 -- What is in a mailbox that is to go waits for a place, not for a UID.
 create or replace view dbmail_mesh.late_messages as
 select l.first_seen, clock_timestamp() - l.first_seen as waiting, u.userid as owner, m.name as mailbox, l.mailbox_idnr, l.uid,
-       l.birth_uid, l.row_idnr < 8589934592 as is_visible, i.high
+       l.birth_uid, l.row_idnr < 281474976710656 as is_visible, i.high
 from dbmail_mesh.late l
 left join dbmail_mesh.line i on i.mailbox_idnr = l.mailbox_idnr
 left join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr

@@ -47,7 +47,7 @@ create trigger _100_dbmail_mesh_modseq
   before update of seen_flag, answered_flag, deleted_flag, flagged_flag, draft_flag on public.dbmail_messages
   for each row when ((old.seen_flag, old.answered_flag, old.deleted_flag, old.flagged_flag, old.draft_flag)
                      is distinct from (new.seen_flag, new.answered_flag, new.deleted_flag, new.flagged_flag, new.draft_flag)
-                     and new.status < 2 and new.message_idnr < 8589934592
+                     and new.status < 2 and new.message_idnr < 281474976710656
                      and current_setting('dbmail_mesh.applying', true) is distinct from 'on')
   execute function dbmail_mesh.number_flags();
 comment on trigger _100_dbmail_mesh_modseq on public.dbmail_messages is 'Gives changed flags their MODSEQ at once.';

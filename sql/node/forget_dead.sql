@@ -1,4 +1,4 @@
 -- A message that has died under the UID that it had needs no new one.
 delete from dbmail_mesh.late l
 using dbmail_mesh.tombstone t
-where t.birth_uid = l.birth_uid and l.row_idnr < 8589934592
+where t.birth_uid = l.birth_uid and l.row_idnr < 281474976710656

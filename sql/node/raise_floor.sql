@@ -1,3 +1,3 @@
 -- A node that has handed out nothing yet starts above the mail that was elsewhere before. $1 that UID.
 update dbmail_mesh.local_node
-set uid_floor = greatest(uid_floor, dbmail_mesh.draw_above('public.dbmail_message_idnr_seq', stride, $1::bigint))
+set uid_floor = greatest(uid_floor, dbmail_mesh.next_uid($1::bigint))

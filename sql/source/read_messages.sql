@@ -10,7 +10,7 @@ select v.birth_uid, v.state = 'd' as dead, coalesce(v.uid, v.birth_uid) as uid, 
 from dbmail_mesh.view_states(array(select distinct dbmail_mesh.birth_of(k) from unnest($1::bigint[]) k)) v
 cross join dbmail_mesh.local_node n
 left join public.dbmail_messages g on g.message_idnr = v.row_idnr
-left join dbmail_mesh.late l on l.row_idnr = v.row_idnr and l.row_idnr >= 8589934592
+left join dbmail_mesh.late l on l.row_idnr = v.row_idnr and l.row_idnr >= 281474976710656
 left join lateral (select c.origin_node, c.origin_id from dbmail_mesh.content c
                    where c.physmessage_id = g.physmessage_id order by c.origin_node, c.origin_id limit 1) c on true
 order by v.birth_uid

@@ -10,15 +10,11 @@ select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as ins
        (select count(*) from dbmail_mesh.set_aside) as set_aside_rows,
        (select count(*) from dbmail_mesh.kept_messages) as kept_messages,
        (select count(*) from dbmail_mesh.reservation) as numbers_reserved,
-       greatest(n.uid_floor, case when u.is_called then u.last_value end,
-                (select max(g.message_idnr) from public.dbmail_messages g where g.message_idnr < 8589934592)) as uid_highest,
-       greatest(case when p.is_called then p.last_value end, (select max(i.id) from public.dbmail_physmessage i), 0)
-         as physmessage_id_highest,
+       u.uid as uid_highest, u.physmessage_id as physmessage_id_highest, u.mailbox_idnr as mailbox_id_highest,
        (select a.atthasdef from pg_attribute a
         where a.attrelid = 'public.dbmail_messages'::regclass and a.attname = 'message_idnr') as uid_has_default
 from dbmail_mesh.local_node n
-cross join public.dbmail_message_idnr_seq u
-cross join public.dbmail_physmessage_id_seq p
+cross join dbmail_mesh.numbers_in_use() u
 cross join (
   select count(*) as late_messages,
          coalesce(greatest(extract(epoch from clock_timestamp() - min(first_seen)), 0), 0)::double precision as late_longest_seconds

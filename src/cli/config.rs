@@ -112,6 +112,7 @@ fn sections(settings: &Settings) -> [Section; 3] {
                 ("settle_after", json!(show_duration(mesh.settle_after))),
                 ("lock_bound", json!(show_duration(mesh.lock_bound))),
                 ("patience", json!(show_duration(mesh.patience))),
+                ("presence", json!(mesh.presence.window().map_or_else(|| "always".to_owned(), show_duration))),
             ],
         ),
         (

@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod migrate;
 mod output;
+mod plan;
 mod run;
 mod simulate;
 mod status;
@@ -48,6 +49,7 @@ enum Command {
     Config(config::Args),
     Demo(demo::Args),
     Migrate(migrate::Args),
+    Plan(plan::Args),
     Run(run::Args),
     Simulate(simulate::Args),
     Status(status::Args),
@@ -118,6 +120,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
+            Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,

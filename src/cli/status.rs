@@ -8,10 +8,12 @@ use serde::Serialize;
 use super::output::Output;
 use super::{Common, FOUND, OK};
 use crate::config::{NodeSettings, Settings, duration};
+use crate::domain::budget::{Level, Window};
 use crate::error::Result;
 use crate::migrate::MigrationSet;
 use crate::node::Endpoint;
-use crate::node::status::check::{Bounds, Problem, one_line, problems};
+use crate::node::status::check::{Bounds, Problem, date, one_line, problems};
+use crate::node::status::numbers::SpaceStatus;
 use crate::node::status::{Asked, LinkStatus, NodeStatus, Status, read};
 
 /// The exit code where no database answered.
@@ -26,7 +28,7 @@ pub(super) struct Args {
     /// As JSON.
     #[arg(long)]
     json: bool,
-    /// Also tells what is wrong, a line each; exit code 1 if anything is.
+    /// Also tells what is wrong, a line each; exit code 1 if anything is that is more than a notice.
     #[arg(long)]
     check: bool,
     /// How long a change may wait for a link.
@@ -54,20 +56,21 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
         output.json(&Whole { status: &status, problems: &problems })?;
     } else {
         print_nodes(&status, output)?;
+        print_numbers(&status, output)?;
         print_links(&status, output)?;
     }
     if args.check {
         if !args.json {
             print_problems(&problems, output)?;
         }
-        return Ok(if problems.is_empty() { OK } else { FOUND });
+        return Ok(if problems.iter().any(|problem| problem.level > Level::Notice) { FOUND } else { OK });
     }
     let nobody = status.nodes.iter().all(|node| !node.reachable);
     Ok(if nobody { UNREACHABLE } else { OK })
 }
 
 /// All nodes of the settings: those that were not named may be sources of those that were.
-fn asked(settings: &Settings, names: &[String]) -> Result<Vec<Asked>> {
+pub(super) fn asked(settings: &Settings, names: &[String]) -> Result<Vec<Asked>> {
     let selected = settings.select(names)?;
     let is_selected = |node: &NodeSettings| selected.iter().any(|other| other.name == node.name);
     let asked = |node: &NodeSettings| Asked {
@@ -79,8 +82,7 @@ fn asked(settings: &Settings, names: &[String]) -> Result<Vec<Asked>> {
 }
 
 fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
-    let headings =
-        ["NODE", "ID", "STATE", "SCHEMA", "LATE", "RENUMBERED", "OUTBOX", "ASIDE", "RESERVED", "UIDS", "PHYSMSG"];
+    let headings = ["NODE", "ID", "STATE", "SCHEMA", "LATE", "RENUMBERED", "OUTBOX", "ASIDE", "RESERVED"];
     output.table(headings, status.nodes.iter().map(|node| node_row(node, status)).collect())?;
     for node in &status.nodes {
         if let Some(error) = &node.error {
@@ -103,7 +105,7 @@ fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-fn node_row(node: &NodeStatus, status: &Status) -> [String; 11] {
+fn node_row(node: &NodeStatus, status: &Status) -> [String; 9] {
     let late = with_wait(node.late_messages, node.late_longest_seconds);
     let renumbered = match (node.renumbers_total, node.renumbers_last_hour) {
         (Some(total), Some(recent)) if recent > 0 => format!("{total} ({recent} in 1h)"),
@@ -119,8 +121,6 @@ fn node_row(node: &NodeStatus, status: &Status) -> [String; 11] {
         number(node.outbox_rows),
         number(node.set_aside_rows),
         number(node.numbers_reserved),
-        percent(node.uid_used_percent),
-        percent(node.physmessage_id_used_percent),
     ]
 }
 
@@ -137,6 +137,54 @@ fn node_state(node: &NodeStatus, status: &Status) -> &'static str {
         "not admitted"
     } else {
         "member"
+    }
+}
+
+/// How far numbers are used up, and when they end: a line a node.
+fn print_numbers(status: &Status, output: &mut Output) -> Result<()> {
+    let rows: Vec<_> = status
+        .nodes
+        .iter()
+        .filter_map(|node| match node.numbers.as_deref()? {
+            [uids, physmessages, mailboxes] => Some(numbers_row(&node.name, [uids, physmessages, mailboxes])),
+            _ => None,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    output.print("")?;
+    output.table(["NUMBERS", "UIDS", "ENDS", "PHYSMSG", "ENDS", "MAILBOXES", "ENDS", "MEASURED"], rows)
+}
+
+fn numbers_row(node: &str, spaces: [&SpaceStatus; 3]) -> [String; 8] {
+    let [uids, physmessages, mailboxes] = spaces;
+    let window = spaces.iter().find_map(|space| space.measured_over);
+    [
+        node.to_owned(),
+        share(uids),
+        ends(uids),
+        share(physmessages),
+        ends(physmessages),
+        share(mailboxes),
+        ends(mailboxes),
+        window.map_or("-".into(), Window::measured),
+    ]
+}
+
+/// How much is used, with a word where that is much.
+pub(super) fn share(space: &SpaceStatus) -> String {
+    let percent = format!("{:.1}%", space.used_percent);
+    if space.level == Level::Ok { percent } else { format!("{percent} {}", space.level.as_str()) }
+}
+
+/// The day on which the last number is reached.
+pub(super) fn ends(space: &SpaceStatus) -> String {
+    match (space.ends_at, space.per_day) {
+        (Some(at), _) => date(at),
+        (None, Some(0)) => "never".into(),
+        (None, Some(_)) => "after 9999".into(),
+        (None, None) => "-".into(),
     }
 }
 
@@ -200,10 +248,6 @@ fn print_problems(problems: &[Problem], output: &mut Output) -> Result<()> {
 
 fn number(number: Option<i64>) -> String {
     number.map_or("-".into(), |number| number.to_string())
-}
-
-fn percent(percent: Option<f64>) -> String {
-    percent.map_or("-".into(), |percent| format!("{percent:.1}%"))
 }
 
 /// How many wait, and for how long.

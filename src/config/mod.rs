@@ -65,6 +65,27 @@ pub struct MeshSettings {
     pub lock_bound: Duration,
     /// How long a settlement waits for a node that is behind before it goes on without it.
     pub patience: Duration,
+    /// For how long a mailbox counts as read after its owner has logged in.
+    pub presence: Presence,
+}
+
+/// For how long after a login, or another sign of a reader, a mailbox counts as read on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// For so long.
+    For(Duration),
+    /// Every mailbox always counts as read, whoever has logged in.
+    Always,
+}
+
+impl Presence {
+    /// The time; `None` when every mailbox always counts as read.
+    pub fn window(self) -> Option<Duration> {
+        match self {
+            Self::For(window) => Some(window),
+            Self::Always => None,
+        }
+    }
 }
 
 impl MeshSettings {
@@ -75,6 +96,7 @@ impl MeshSettings {
             settle_after: Duration::from_secs(2),
             lock_bound: LOCK_BOUND_MAX,
             patience: Duration::from_secs(3),
+            presence: Presence::For(30 * DAY),
         }
     }
 }
@@ -189,14 +211,29 @@ fn build(mut tree: HashMap<String, Value>, folder: &Path, problems: &mut Problem
 }
 
 fn mesh(value: Option<Value>, problems: &mut Problems) -> Option<MeshSettings> {
-    let mut section = Section::new("mesh", value, &["stride", "settle_after", "lock_bound", "patience"], problems);
+    let known = ["stride", "settle_after", "lock_bound", "patience", "presence"];
+    let mut section = Section::new("mesh", value, &known, problems);
     let stride = section.required_number("stride", 1..=i64::from(STRIDE_MAX)).and_then(|n| i16::try_from(n).ok());
     let default = MeshSettings::new(Stride(STRIDE_MAX));
     let settle_after = section.duration("settle_after", default.settle_after, Duration::ZERO..=HOUR);
     let lock_bound = section.duration("lock_bound", default.lock_bound, 10 * MILLISECOND..=LOCK_BOUND_MAX);
     let patience = section.duration("patience", default.patience, 100 * MILLISECOND..=HOUR);
+    let presence = presence(&mut section, default.presence);
     section.done();
-    stride.map(|stride| MeshSettings { stride: Stride(stride), settle_after, lock_bound, patience })
+    stride.map(|stride| MeshSettings { stride: Stride(stride), settle_after, lock_bound, patience, presence })
+}
+
+fn presence(section: &mut Section<'_>, default: Presence) -> Presence {
+    let Some(text) = section.text("presence") else { return default };
+    if text == "always" {
+        return Presence::Always;
+    }
+    match units::duration(&text) {
+        Ok(window) if (MINUTE..=3650 * DAY).contains(&window) => return Presence::For(window),
+        Ok(_) => section.problem("presence", format!("{text:?}"), "must be \"1min\" to \"3650d\", or \"always\""),
+        Err(reason) => section.problem("presence", format!("{text:?}"), format!("{reason}, or \"always\"")),
+    }
+    default
 }
 
 fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {

@@ -2,13 +2,14 @@
 
 use super::ids::{BirthUid, Uid};
 
-/// The number of a row of `dbmail_messages` (`message_idnr`): the message's UID while it is visible, a number above 2^33 while it
+/// The number of a row of `dbmail_messages` (`message_idnr`): the message's UID while it is visible, a number above 2^48 while it
 /// is hidden in the staging mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub i64);
 
-/// Rows from here on are in the staging mailbox; no client is ever shown them.
-pub const FIRST_HIDDEN_ROW: i64 = 1 << 33;
+/// Rows from here on are in the staging mailbox; no client is ever shown them. The same number is in the SQL. Numbers run on above the last
+/// UID, since an error would lose mail; they never get here: at a thousand a second that takes 8,900 years.
+pub const FIRST_HIDDEN_ROW: i64 = 1 << 48;
 
 /// What a node has of a message. A message that it has never seen is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,7 +170,7 @@ fn raise(held: Held, to: Uid, reported: Option<Uid>) -> Option<Action> {
 mod tests {
     use super::*;
 
-    const HIDDEN: RowId = RowId(1 << 33);
+    const HIDDEN: RowId = RowId(1 << 48);
 
     fn alive(uid: i64) -> Incoming {
         Incoming { birth: BirthUid(6), uid: Uid(uid), dead: false }

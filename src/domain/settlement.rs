@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn hidden(uid: i64) -> Held {
-        Held::Hidden { uid: Uid(uid), row: RowId((1 << 33) + uid) }
+        Held::Hidden { uid: Uid(uid), row: RowId((1 << 48) + uid) }
     }
 
     fn births(births: &[i64]) -> BTreeSet<BirthUid> {
@@ -154,7 +154,7 @@ mod tests {
         let plan = plan(&[a, b], &births(&[6]), &uids(&[9])).unwrap();
         assert_eq!(plan.numbers, [(BirthUid(6), Uid(9))].into());
         let moved = |row, from| Action::Move { row: RowId(row), from: Uid(from), to: Uid(9) };
-        assert_eq!(plan.actions[&NodeId(1)][&BirthUid(6)], moved((1 << 33) + 6, 6));
+        assert_eq!(plan.actions[&NodeId(1)][&BirthUid(6)], moved((1 << 48) + 6, 6));
         assert_eq!(plan.actions[&NodeId(2)][&BirthUid(6)], moved(6, 6));
     }
 

@@ -62,6 +62,9 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0014_accounts",
     "0015_entries",
     "0016_modseq",
+    "0017_readers",
+    "0018_moved_readers",
+    "0019_budget",
 ];
 
 impl MigrationSet {

@@ -8,6 +8,9 @@ use crate::domain::register::Register;
 use crate::domain::reported::{Line, Readers, Time};
 use crate::domain::rule::{FIRST_HIDDEN_ROW, Held, RowId};
 
+/// A sequence stays at most so many steps behind the UIDs that come from elsewhere.
+const STEPS_BEHIND_MAX: i64 = 1000;
+
 /// A mailbox on a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mailbox {
@@ -113,7 +116,7 @@ impl Node {
 
     /// Moves the sequence towards a UID that came from elsewhere (`dbmail_mesh.keep_up`).
     pub(super) fn keep_up(&mut self, uid: Uid) {
-        let below = Uid(uid.0 - i64::from(self.stride.0));
+        let below = Uid(uid.0 - STEPS_BEHIND_MAX * i64::from(self.stride.0));
         // A sequence from which nothing was drawn says that its first number was (`last_value`).
         let last = self.sequence.max(Uid(i64::from(self.id.0)));
         if last < below {

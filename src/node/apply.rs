@@ -3,24 +3,22 @@
 //! Content first, locks last: bodies and headers are written before any lock is taken that dbmail may want. The locked part is one
 //! call to look and one to write, each bounded by the target's own time-outs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
 
+use super::arrival::{Arrival, Look};
 use super::content::{self, Places, Shipment, Wanted};
 use super::cursor::Cursor;
 use super::locks::{self, LockPatience};
 use super::parents::{self, Joining};
-use super::placing::{Destination, Verdicts};
-use super::plan::{FIRST_HIDDEN_ROW, Found, PlanWriter, View};
 use super::scan::{Keys, SourceRead};
-use super::state::{MailboxState, MessageState};
+use super::state::MessageState;
 use super::store::{self, Aside};
 use super::tides::{Follow, Left, Tides};
 use super::{Endpoint, entries, mailboxes as boxes};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId};
-use crate::domain::modseq;
-use crate::domain::rule::{self, Action, Held, Place, RowId};
 use crate::error::{Error, Result};
 
 /// While content is written, only dbmail-util can be in the way: step back soon, so that its deadlock check never finds us.
@@ -60,6 +58,8 @@ pub struct Route<'a> {
     pub here: NodeId,
     /// The bounds.
     pub bounds: Bounds,
+    /// Counts up as a batch comes along.
+    pub pulse: &'a AtomicI64,
 }
 
 /// A batch: what to join, and how the cursor moves with it.
@@ -92,17 +92,21 @@ impl Route<'_> {
     ) -> Result<Applied> {
         let (states, tides) =
             futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
+        self.live();
         let small = read.entries(&batch.keys.entries).await?;
         let joining = Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms };
         let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;
         let homeless = entries::join(target, joining, &small).await?;
+        self.live();
         let transaction = target.transaction().await?;
         locks::begin_apply(&transaction, CONTENT_LOCK_MS).await?;
         let look = Look::at(beside, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
+        self.live();
         let now = batch.ends_range().then(|| tides.clone());
         let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
         let arrival = Arrival {
+            source: self.source.id,
             states: &states,
             mailboxes: &mailboxes,
             look: &look,
@@ -118,6 +122,11 @@ impl Route<'_> {
         store::keep_up(beside, highest_uid, highest_mailbox).await?;
         applied.tides = left;
         Ok(applied)
+    }
+
+    /// A sign of life: a batch may take long.
+    fn live(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the keys of a batch aside that the target refuses, and moves on.
@@ -163,6 +172,7 @@ impl Route<'_> {
             target: transaction,
             names: beside,
             chunk_bytes: self.bounds.chunk_bytes,
+            pulse: self.pulse,
         };
         places.extend(shipment.ship(&lacking).await?);
         Ok((places, shared))
@@ -177,10 +187,10 @@ impl Route<'_> {
         shared: &[i64],
     ) -> Result<Applied> {
         locks::guard(transaction, LockPatience::of(self.bounds.lock_ms)).await?;
-        let births: Vec<BirthUid> = arrival.states.iter().map(|state| state.incoming.birth).collect();
-        let view = View::lock(transaction, &arrival.look.lines(arrival.states), &births).await?;
+        let view = arrival.lock(transaction).await?;
         content::keep(transaction, shared).await?;
-        let (mut plan, waiting) = self.decide(arrival, &view)?;
+        self.live();
+        let (mut plan, waiting) = arrival.decide(&view)?;
         plan.made_up_to(batch.keys.made_up_to);
         if batch.cursor.copy.is_some() {
             plan.copies(arrival.tides);
@@ -202,79 +212,6 @@ impl Route<'_> {
         written.and(advanced)?;
         let (written, late) = plan.counts();
         Ok(Applied { messages: arrival.states.len(), written, late, aside, ..Applied::default() })
-    }
-
-    /// What is to be written for each message, and which messages have to wait for their mailbox.
-    fn decide(&self, arrival: &Arrival<'_>, view: &View) -> Result<(PlanWriter, Vec<(BirthUid, MailboxId)>)> {
-        let mut plan = PlanWriter::for_join(self.source.id);
-        let mut waiting: Vec<(BirthUid, MailboxId)> = Vec::new();
-        for state in arrival.states {
-            let incoming = &state.incoming;
-            let found = view.messages.get(&incoming.birth);
-            let held = found.map(|found| found.held);
-            if incoming.dead || held == Some(Held::Dead) {
-                plan.numbers(&state.numbers);
-                let nowhere = Place { reported: None, changes: false };
-                if let Some(action) = rule::decide(held, incoming, nowhere) {
-                    let (mailbox, row_mailbox) =
-                        found.map_or((state.place.value, MailboxId(0)), |found| (found.place.value, found.row_mailbox));
-                    plan.change(incoming.birth, mailbox, row_mailbox, action);
-                }
-                continue;
-            }
-            let Some(goes) = arrival.look.verdicts.destination(&state.place, found) else {
-                waiting.push((incoming.birth, state.place.value));
-                continue;
-            };
-            plan.numbers(&state.numbers);
-            let action = rule::decide(held, incoming, goes.place(view)?);
-            match (found, action) {
-                (None, Some(action)) => {
-                    plan.join(state, goes.mailbox, action, arrival.places.get(&state.content).copied())?;
-                }
-                (None, None) => {}
-                (Some(found), action) => self.update(&mut plan, state, found, &goes, action),
-            }
-            if goes.rescued {
-                plan.rescue(incoming.birth);
-            }
-        }
-        Ok((plan, waiting))
-    }
-
-    /// A message that is here already: its row, its marks, its mailbox, its MODSEQ.
-    fn update(
-        &self,
-        plan: &mut PlanWriter,
-        state: &MessageState,
-        found: &Found,
-        goes: &Destination,
-        action: Option<Action>,
-    ) {
-        let birth = state.incoming.birth;
-        let row = found.held.row();
-        let row_then = match action {
-            Some(Action::Move { to, .. }) => Some(RowId(to.0)),
-            Some(Action::Stow { .. }) => None,
-            _ => row,
-        };
-        if let Some(action) = action {
-            plan.change(birth, goes.mailbox, found.row_mailbox, action);
-        }
-        if let (Some(stamp), Some(row)) = (goes.stamp, row) {
-            plan.place(birth, (row, found.row_mailbox), stamp);
-        }
-        let (Some(row), Some(row_then)) = (row, row_then) else { return };
-        let news = found.marks.news_in(&state.marks);
-        if !news.is_empty() {
-            plan.mark(birth, (row, found.row_mailbox), row_then, &state.marks, &news);
-        }
-        // What is hidden was never shown with any MODSEQ, and gets a new UID.
-        if row_then.0 < FIRST_HIDDEN_ROW {
-            let mailbox = if row == row_then { found.row_mailbox } else { goes.mailbox };
-            let due = modseq::due((&found.marks, found.modseq), (&state.marks, state.modseq), self.source.id);
-            plan.modseq(state, mailbox, row, row_then, due);
-        }
     }
 
     /// Notes what has no place here yet, and forgets what has found one.
@@ -315,44 +252,6 @@ impl Route<'_> {
     }
 }
 
-/// A look at the target without locks: what it knows of the messages, and what it says of their mailboxes.
-struct Look {
-    known: View,
-    verdicts: Verdicts,
-}
-
-impl Look {
-    /// Not in the transaction of the batch: an INBOX that is made for what is rescued would keep dbmail waiting for the content.
-    async fn at(target: &Client, states: &[MessageState]) -> Result<Self> {
-        if states.is_empty() {
-            return Ok(Self { known: View::default(), verdicts: Verdicts::default() });
-        }
-        let births: Vec<BirthUid> = states.iter().map(|state| state.incoming.birth).collect();
-        let known = View::of_messages(target, &births).await?;
-        let alive = states.iter().filter(|state| !state.incoming.dead);
-        let mailboxes: BTreeSet<MailboxId> = alive
-            .flat_map(|state| {
-                let held = known.messages.get(&state.incoming.birth).map(|found| found.place.value);
-                [Some(state.place.value), held].into_iter().flatten()
-            })
-            .collect();
-        Ok(Self { verdicts: Verdicts::ask(target, &mailboxes).await?, known })
-    }
-
-    /// The mailboxes whose lines have to be locked.
-    fn lines(&self, states: &[MessageState]) -> Vec<MailboxId> {
-        let lines: BTreeSet<MailboxId> = states
-            .iter()
-            .filter(|state| !state.incoming.dead)
-            .filter_map(|state| {
-                let held = self.known.messages.get(&state.incoming.birth);
-                self.verdicts.destination(&state.place, held)?.line()
-            })
-            .collect();
-        lines.into_iter().collect()
-    }
-}
-
 impl Batch<'_> {
     /// Whether it brings all that the source has.
     fn ends_range(&self) -> bool {
@@ -364,16 +263,4 @@ impl Batch<'_> {
         let follows = self.ends_range() || self.cursor.copy.is_some();
         self.keys.seqs.iter().chain(self.keys.mailboxes.iter().filter(move |_| follows))
     }
-}
-
-/// What has come: states, and what was found out about them.
-struct Arrival<'a> {
-    states: &'a [MessageState],
-    mailboxes: &'a BTreeMap<MailboxId, MailboxState>,
-    look: &'a Look,
-    places: &'a Places,
-    tides: &'a Tides,
-    follow: &'a Follow,
-    /// Entries that could not be joined.
-    homeless: Vec<Aside>,
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use futures_util::TryStreamExt;
@@ -11,6 +12,7 @@ use tokio_postgres::types::ToSql;
 
 use super::ask;
 use super::state::ContentId;
+use crate::domain::budget::{PHYSMESSAGE_ID_LAST, PHYSMESSAGE_IDS_KEPT};
 use crate::error::{Error, Kind, Result};
 
 /// Where contents are on the target: `dbmail_physmessage.id` by content.
@@ -56,6 +58,16 @@ fn place_from_row(row: &Row) -> (ContentId, i64) {
     (content, row.get("physmessage_id"))
 }
 
+fn ids_are_used_up() -> Error {
+    Error::refused(
+        format!(
+            "the ids of dbmail_physmessage are used up, but for the last {PHYSMESSAGE_IDS_KEPT} that are left to dbmail's own deliveries; \
+             the source keeps what is not shipped"
+        ),
+        "replace this node by a new, empty one with an id of its own, which counts from 1: README, Numbers end",
+    )
+}
+
 /// Ships contents. `names` is a connection of its own to the target, for header names.
 pub struct Shipment<'a, 's, 't> {
     /// The source, in the snapshot of the batch.
@@ -66,6 +78,8 @@ pub struct Shipment<'a, 's, 't> {
     pub names: &'a Client,
     /// The most bytes of part data in memory at once.
     pub chunk_bytes: usize,
+    /// Counts up with all that has been stored.
+    pub pulse: &'a AtomicI64,
 }
 
 impl Shipment<'_, '_, '_> {
@@ -108,6 +122,7 @@ impl Shipment<'_, '_, '_> {
             wanted.iter().filter_map(|wanted| Some((wanted, found.get(&wanted.on_source)?))).collect();
         let nodes: Vec<i16> = present.iter().map(|(wanted, _)| wanted.content.origin.0).collect();
         let ids: Vec<i64> = present.iter().map(|(wanted, _)| wanted.content.id).collect();
+        self.ids_for(present.len()).await?;
         let sizes = |column: &str| present.iter().map(|(_, row)| row.get(column)).collect::<Vec<i64>>();
         let dates: Vec<Option<String>> = present.iter().map(|(_, row)| row.get("internal_date")).collect();
         let rows = ask::rows(
@@ -116,7 +131,26 @@ impl Shipment<'_, '_, '_> {
             &[&nodes, &ids, &sizes("messagesize"), &sizes("rfcsize"), &dates],
         )
         .await?;
-        Ok(rows.iter().map(place_from_row).collect())
+        let places: Places = rows.iter().map(place_from_row).collect();
+        // Others have drawn meanwhile: nothing of this is committed.
+        if places.values().any(|id| *id > PHYSMESSAGE_ID_LAST - PHYSMESSAGE_IDS_KEPT) {
+            return Err(ids_are_used_up());
+        }
+        self.stored();
+        Ok(places)
+    }
+
+    /// Whether so many contents have a place. Above the last id dbmail serves other people's mail; and what is just below is for its own
+    /// deliveries, which are lost without, whereas the source keeps what is not shipped.
+    async fn ids_for(&self, contents: usize) -> Result<()> {
+        let last = PHYSMESSAGE_ID_LAST - PHYSMESSAGE_IDS_KEPT;
+        let row = ask::row(self.target, include_str!("../../sql/target/physmessage_ids_left.sql"), &[&last]).await?;
+        let left = usize::try_from(row.get::<_, i64>("ids_left")).unwrap_or(0);
+        if contents > left { Err(ids_are_used_up()) } else { Ok(()) }
+    }
+
+    fn stored(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn parts(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
@@ -174,6 +208,7 @@ impl Shipment<'_, '_, '_> {
             ],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -197,6 +232,7 @@ impl Shipment<'_, '_, '_> {
                 &[&part_no, &(slice_no as i32), &data],
             )
             .await?;
+            self.stored();
         }
         let integer = |column: &str| row.get::<_, i32>(column);
         ask::row(
@@ -232,6 +268,7 @@ impl Shipment<'_, '_, '_> {
             &[&physmessages, &names, &texts("hash"), &texts("headervalue"), &texts("sortfield"), &texts("datefield")],
         )
         .await?;
+        self.stored();
         Ok(())
     }
 
@@ -241,6 +278,7 @@ impl Shipment<'_, '_, '_> {
         let (physmessages, texts): (Vec<i64>, Vec<&str>) =
             rows.iter().filter_map(|row| Some((*ids.get(&row.get::<_, i64>(0))?, row.get::<_, &str>(1)))).unzip();
         ask::run(self.target, store, &[&physmessages, &texts]).await?;
+        self.stored();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::ask;
 use super::locks::{self, LockPatience};
 use super::placing::Verdicts;
 use super::plan::{PlanWriter, View};
-use crate::domain::ids::{BirthUid, MailboxId, NodeId};
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::{self, Action, Incoming, Place};
 use crate::error::Result;
 
@@ -117,7 +117,7 @@ async fn take_out(
     let Some(line) = verdicts.line(mailbox) else { return Ok(false) };
     locks::guard(transaction, LockPatience::of(lock_ms)).await?;
     let lines: Vec<MailboxId> = line.into_iter().chain([mailbox]).collect();
-    let view = View::lock(transaction, &lines, births).await?;
+    let view = View::lock(transaction, &lines, births, Uid(0)).await?;
     let mut plan = PlanWriter::for_join(node);
     for (&birth, found) in view.messages.iter().filter(|(_, found)| found.place.value == mailbox) {
         let Some(goes) = verdicts.destination(&found.place, Some(found)) else { continue };

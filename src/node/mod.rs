@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod admission;
 pub mod apply;
+mod arrival;
 pub mod ask;
 pub mod connect;
 pub mod content;
@@ -14,6 +15,7 @@ pub mod listen;
 pub mod locks;
 pub mod mailbox_plan;
 pub mod mailboxes;
+pub mod moved;
 pub mod parents;
 pub mod participant;
 pub mod placing;

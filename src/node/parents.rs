@@ -7,7 +7,7 @@ use deadpool_postgres::Client;
 
 use super::scan::{Keys, SourceRead};
 use super::state::{EntryState, MailboxState, MessageState};
-use super::{accounts, entries as small, locks, mailboxes};
+use super::{accounts, entries as small, locks, mailboxes, moved};
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::error::Result;
 
@@ -57,6 +57,7 @@ pub async fn join(
         users = read.users(&owners).await?;
     }
     accounts::join(&transaction, joining, &users).await?;
+    moved::note_readers(&transaction, joining.source, &users).await?;
     mailboxes::join(&transaction, joining, &gathered).await?;
     transaction.commit().await?;
     Ok(gathered.states)

@@ -7,10 +7,11 @@ use futures_util::future::join;
 
 use super::ask;
 use super::locks::{self, LockPatience};
-use super::plan::{Found, View};
+use super::plan::{Found, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::NodeView;
+use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 
 /// A number that a message was given, with where and when (text of a `timestamptz`).
@@ -57,6 +58,11 @@ pub struct Glance {
     pub mesh_id: Option<String>,
     /// The high line; `None` when the node does not have the mailbox.
     pub high: Option<Uid>,
+    /// What the node can see of itself now.
+    pub snapshot: Snapshot,
+    /// The links into the node: their sources, what of each is surely here (`None` during a first copy), and how many messages it has
+    /// brought.
+    pub links: Vec<(NodeId, Option<Snapshot>, i64)>,
 }
 
 /// Looks at a mailbox.
@@ -65,7 +71,19 @@ pub struct Glance {
 /// `Unreachable`, `Transient`.
 pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<Glance> {
     let row = ask::row(client, include_str!("../../sql/node/look_at_mailbox.sql"), &[&mailbox.0]).await?;
-    Ok(Glance { mesh_id: row.get("mesh_id"), high: row.get::<_, Option<i64>>("high").map(Uid) })
+    let (sources, brought): (Vec<i16>, Vec<i64>) = (row.get("sources"), row.get("brought"));
+    let here: Vec<Option<String>> = row.get("here");
+    let links = sources
+        .into_iter()
+        .zip(here)
+        .zip(brought)
+        .map(|((source, here), brought)| Ok((NodeId(source), here.map(|text| text.parse()).transpose()?, brought)));
+    Ok(Glance {
+        mesh_id: row.get("mesh_id"),
+        high: row.get::<_, Option<i64>>("high").map(Uid),
+        snapshot: row.get::<_, String>("snapshot").parse()?,
+        links: links.collect::<Result<_>>()?,
+    })
 }
 
 /// The highest UID visible in a mailbox above `low`, if there is one.
@@ -191,14 +209,15 @@ pub async fn lock(
 ) -> Result<(NodeView, RowMailboxes)> {
     let births: Vec<BirthUid> = births.iter().copied().collect();
     let mailboxes = [mailbox];
-    let (guarded, view) = join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births)).await;
+    let (guarded, view) =
+        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
     guarded?;
     let view = view?;
-    let high = view
+    let Lines { reported, high } = view
         .lines
         .get(&mailbox)
         .copied()
         .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
     let rows = view.messages.iter().map(|(birth, found)| (*birth, found.row_mailbox)).collect();
-    Ok((NodeView { node, reported: high, high, messages: held_in(view, mailbox) }, rows))
+    Ok((NodeView { node, reported, high, messages: held_in(view, mailbox) }, rows))
 }

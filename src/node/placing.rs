@@ -113,7 +113,7 @@ impl Destination {
     /// `Transient` when the mailbox is not among those that were locked: it, or the message, has moved since it was looked at.
     pub fn place(&self, view: &View) -> Result<Place> {
         let line = |mailbox: MailboxId| -> Result<Uid> {
-            view.lines.get(&mailbox).copied().ok_or_else(|| {
+            view.lines.get(&mailbox).map(|lines| lines.reported).ok_or_else(|| {
                 Error::new(
                     Kind::Transient,
                     format!("mailbox {mailbox} is not what it was a moment ago; it is looked at again"),

@@ -21,10 +21,19 @@ use crate::error::{Error, Kind, Result};
 /// What a node has, as seen under its locks.
 #[derive(Debug, Default)]
 pub struct View {
-    /// The reported line of each mailbox that exists there. For now that is the high line.
-    pub lines: BTreeMap<MailboxId, Uid>,
+    /// The lines of each mailbox that exists there.
+    pub lines: BTreeMap<MailboxId, Lines>,
     /// What it has of each message.
     pub messages: BTreeMap<BirthUid, Found>,
+}
+
+/// The lines of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The highest UID that clients of the node may have been told of.
+    pub reported: Uid,
+    /// The highest UID ever visible on the node.
+    pub high: Uid,
 }
 
 /// What a node has of a message.
@@ -43,15 +52,21 @@ pub struct Found {
 }
 
 impl View {
-    /// Takes the locks of the mailboxes (`dbmail_mesh.lock_and_view`) and looks.
+    /// Takes the locks of the mailboxes (`dbmail_mesh.lock_and_view`) and looks. No message is to be shown under a UID below `lowest`: where
+    /// everything that was shown is below that, it does not matter who reads.
     ///
     /// # Errors
     /// `Transient` when a lock cannot be had within the bound.
-    pub async fn lock(client: &impl GenericClient, mailboxes: &[MailboxId], births: &[BirthUid]) -> Result<Self> {
+    pub async fn lock(
+        client: &impl GenericClient,
+        mailboxes: &[MailboxId],
+        births: &[BirthUid],
+        lowest: Uid,
+    ) -> Result<Self> {
         let mailboxes: Vec<i64> = mailboxes.iter().map(|id| id.0).collect();
         let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
-        let rows =
-            ask::rows(client, include_str!("../../sql/target/lock_and_view.sql"), &[&mailboxes, &births]).await?;
+        let sql = include_str!("../../sql/target/lock_and_view.sql");
+        let rows = ask::rows(client, sql, &[&mailboxes, &births, &lowest.0]).await?;
         Self::from_rows(&rows)
     }
 
@@ -71,7 +86,7 @@ impl View {
             let id: i64 = row.get("id");
             let uid = row.get::<_, Option<i64>>("uid").map_or(Uid(id), Uid);
             if row.get::<_, i8>("state") as u8 == b'l' {
-                view.lines.insert(MailboxId(id), uid);
+                view.lines.insert(MailboxId(id), Lines { reported: uid, high: Uid(row.get("high")) });
             } else {
                 view.messages.insert(BirthUid(id), Found::from_row(row, id, uid)?);
             }

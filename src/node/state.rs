@@ -32,6 +32,8 @@ pub struct UserState {
     pub incoming: account::Incoming,
     /// Of a dead one: the transaction of the source in which the user went, as text.
     pub gone_in: Option<String>,
+    /// How many seconds ago he was seen reading on the source; `None`: never.
+    pub seen_ago: Option<f64>,
 }
 
 impl UserState {
@@ -44,7 +46,7 @@ impl UserState {
             true => account::Incoming::Dead,
             false => account::Incoming::Alive(fields_of(row)?),
         };
-        Ok(Self { account: account_of(row), incoming, gone_in: row.get("gone_in") })
+        Ok(Self { account: account_of(row), incoming, gone_in: row.get("gone_in"), seen_ago: row.get("seen_ago") })
     }
 }
 

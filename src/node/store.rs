@@ -1,5 +1,7 @@
 //! The target's side of a batch beside its rows: what has to wait, and what the worker reports.
 
+use std::time::Duration;
+
 use deadpool_postgres::GenericClient;
 
 use super::ask;
@@ -13,6 +15,16 @@ use crate::error::Result;
 /// `Unreachable`, `Transient`.
 pub async fn keep_up(target: &impl GenericClient, uid: Uid, mailbox: MailboxId) -> Result<()> {
     ask::row(target, include_str!("../../sql/target/keep_up.sql"), &[&uid.0, &mailbox.0]).await?;
+    Ok(())
+}
+
+/// Tells the node for how long a login counts; `None`: every mailbox counts as read.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn set_presence(target: &impl GenericClient, presence: Option<Duration>) -> Result<()> {
+    let seconds = presence.map(|presence| presence.as_secs_f64());
+    ask::row(target, include_str!("../../sql/target/set_presence.sql"), &[&seconds]).await?;
     Ok(())
 }
 

@@ -23,11 +23,13 @@ pub(super) struct LinkId {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Link {
     /// A batch is under way.
-    busy: bool,
+    pub(super) busy: bool,
     /// It was rung meanwhile.
     again: bool,
     /// Counts what broke off.
     epoch: u32,
+    /// Messages brought.
+    pub(super) brought: i64,
 }
 
 /// States on their way.
@@ -41,7 +43,7 @@ pub(super) struct Batch {
 }
 
 impl World<'_> {
-    fn link(&mut self, link: LinkId) -> &mut Link {
+    pub(super) fn link(&mut self, link: LinkId) -> &mut Link {
         let nodes = self.sites.len();
         &mut self.links[link.target * nodes + link.source]
     }
@@ -86,7 +88,7 @@ impl World<'_> {
     pub(super) fn break_off_links_into(&mut self, target: At) {
         for source in 0..self.sites.len() {
             let link = self.link(LinkId { source, target });
-            *link = Link { epoch: link.epoch + 1, ..Link::default() };
+            *link = Link { epoch: link.epoch + 1, brought: link.brought, ..Link::default() };
         }
     }
 
@@ -139,6 +141,7 @@ impl World<'_> {
         let Some(next) = batch.next else { return };
         let source = self.sites[id.source].node.id;
         self.sites[id.target].node.cursors.insert(source, next);
+        self.link(id).brought += batch.states.len() as i64;
         let goes_on = self.link(id).again && self.is_usable(id);
         self.link(id).busy = goes_on;
         if goes_on {

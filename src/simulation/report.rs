@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::options::{Options, Outages};
 use super::queue::Micros;
 use crate::config::show_duration;
-use crate::node::status::UID_LAST;
+use crate::domain::budget::UID_LAST;
 
 /// Seconds of a year of 365.25 days.
 const YEAR_S: f64 = 31_557_600.0;

@@ -7,10 +7,11 @@ use super::links::shown_as;
 use super::network::At;
 use super::queue::Micros;
 use super::world::{Event, World};
-use crate::domain::ids::{BirthUid, MailboxId, Uid};
+use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::settlement::{self, NodeView, Plan};
+use crate::domain::snapshot::Snapshot;
 use crate::model::Rows;
-use crate::worker::pace::Pace;
+use crate::worker::pace::{Coming, LinkIn, Pace, Seen};
 
 /// As the worker has it: the most messages settled at once.
 const MESSAGES_AT_ONCE: usize = 500;
@@ -59,11 +60,30 @@ enum Break {
     Committed(usize),
 }
 
+/// Who takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The nodes that keep pace.
+    Level,
+    /// The worker's own node, which lags, and all but these.
+    OwnWithout(BTreeSet<At>),
+    /// All but these.
+    Without(BTreeSet<At>),
+}
+
+/// A mailbox to be settled.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    mailbox: MailboxId,
+    who: Who,
+}
+
 /// A settlement under way.
 #[derive(Debug)]
 pub(super) struct Settlement {
     by: At,
     mailbox: MailboxId,
+    who: Who,
     step: Step,
     /// Since when it has been waiting for a lock.
     since: Micros,
@@ -83,6 +103,13 @@ pub(super) struct Settlement {
     plan: Plan,
     committed: usize,
     breaks: Option<Break>,
+}
+
+impl Settlement {
+    /// The node without which there is nothing to settle.
+    fn about(&self) -> Option<At> {
+        matches!(self.who, Who::OwnWithout(_)).then_some(self.by)
+    }
 }
 
 impl World<'_> {
@@ -127,14 +154,16 @@ impl World<'_> {
             site.late.iter().filter_map(|mailbox| Some((since(mailbox)?, *mailbox))).collect();
         ripe.retain(|(since, _)| *since < ripe_at);
         ripe.sort_unstable();
-        site.to_settle = ripe.into_iter().rev().map(|(_, mailbox)| mailbox).collect();
+        site.to_settle = ripe.into_iter().rev().map(|(_, mailbox)| Task { mailbox, who: Who::Level }).collect();
+        let (now, patience) = (self.instant(), self.options.patience);
+        self.sites[at].paces.tidy(now, patience);
         self.settle_next(at);
     }
 
     /// The next mailbox of the round; after the last, the worker rests a little.
     fn settle_next(&mut self, at: At) {
         self.sites[at].settling = None;
-        let Some(mailbox) = self.sites[at].to_settle.pop() else {
+        let Some(Task { mailbox, who }) = self.sites[at].to_settle.pop() else {
             self.wake(at);
             return;
         };
@@ -146,6 +175,7 @@ impl World<'_> {
         let settlement = Settlement {
             by: at,
             mailbox,
+            who,
             step: Step::Gather,
             since: self.now,
             participants,
@@ -218,28 +248,64 @@ impl World<'_> {
     fn gather(&mut self, id: SettlementId, settlement: &mut Settlement) {
         settlement.step = Step::End;
         settlement.participants.retain(|node| self.reaches(settlement.by, *node));
-        let mut ripe = self.ripe(settlement);
-        if ripe.is_empty() {
-            self.sites[settlement.by].paces.forget(settlement.mailbox);
-            self.settled.idle += 1;
+        let is_settled = match settlement.who.clone() {
+            Who::Level => self.gather_level(settlement),
+            Who::OwnWithout(left_out) => self.gather_own(settlement, &left_out),
+            Who::Without(left_out) => {
+                settlement.participants.retain(|node| !left_out.contains(node));
+                let late = self.ripe(settlement);
+                self.leave_out_who_lacks(settlement, late, None);
+                true
+            }
+        };
+        if !is_settled || settlement.candidates.is_empty() || settlement.participants.is_empty() {
             return;
         }
-        if !self.keep_pace(settlement) {
-            return;
-        }
-        let views = self.views(settlement, &ripe);
-        self.leave_out_who_lacks(settlement, &ripe, &views);
-        let takes_part =
-            |view: &&NodeView| settlement.participants.iter().any(|at| self.sites[*at].node.id == view.node);
-        let views: Vec<NodeView> = views.iter().filter(takes_part).cloned().collect();
-        ripe.retain(|birth| views.iter().all(|view| view.messages.contains_key(birth)));
-        if ripe.is_empty() || settlement.participants.is_empty() {
-            return;
-        }
-        settlement.in_need = settlement::in_need(&views, &ripe).len();
-        settlement.candidates = ripe;
+        // Without the locks nobody knows who reads: numbers enough for all that is below a high line.
+        let views = self.views(settlement, &settlement.candidates);
+        let views: Vec<NodeView> = views.into_iter().map(|view| NodeView { reported: view.high, ..view }).collect();
+        settlement.in_need = settlement::in_need(&views, &settlement.candidates).len();
         let high = views.iter().map(|view| view.high).max().unwrap_or_default();
         self.go_to_reserve(id, settlement, high);
+    }
+
+    /// The nodes that keep pace. What is late on a node that does not, and need not be waited for, is settled by two other settlements.
+    fn gather_level(&mut self, settlement: &mut Settlement) -> bool {
+        let own = settlement.by;
+        if self.ripe(settlement).is_empty() {
+            self.sites[own].paces.forget(settlement.mailbox);
+            self.settled.idle += 1;
+            return false;
+        }
+        let paces = self.keep_pace(settlement);
+        if paces.values().any(|pace| *pace == Pace::Behind) {
+            return false;
+        }
+        let all = settlement.participants.clone();
+        settlement.participants.retain(|at| paces.get(at) == Some(&Pace::Level));
+        let late = self.ripe(settlement);
+        let own_is_lost = self.leave_out_who_lacks(settlement, late, None);
+        let is_stuck = own_is_lost || paces.get(&own) == Some(&Pace::Stuck);
+        if is_stuck && self.ripe_on(own, settlement.mailbox).next().is_some() {
+            let left_out: BTreeSet<At> = all.into_iter().filter(|at| !settlement.participants.contains(at)).collect();
+            let mailbox = settlement.mailbox;
+            let to_settle = &mut self.sites[own].to_settle;
+            to_settle.push(Task { mailbox, who: Who::Without(left_out.clone()) });
+            to_settle.push(Task { mailbox, who: Who::OwnWithout(left_out) });
+            return false;
+        }
+        true
+    }
+
+    /// The worker's own node, though it lags, and with it all that it has.
+    fn gather_own(&mut self, settlement: &mut Settlement, left_out: &BTreeSet<At>) -> bool {
+        let own = settlement.by;
+        settlement.participants.retain(|node| *node == own || !left_out.contains(node));
+        let mut late = self.ripe(settlement);
+        let held = self.sites[own].node.view(settlement.mailbox, &late, self.clock()).0.messages;
+        late.retain(|birth| held.contains_key(birth));
+        self.leave_out_who_lacks(settlement, late, Some(own));
+        true
     }
 
     fn go_to_reserve(&mut self, id: SettlementId, settlement: &mut Settlement, high: Uid) {
@@ -250,9 +316,14 @@ impl World<'_> {
 
     /// Messages that have been late for long enough on any node that takes part.
     fn ripe(&self, settlement: &Settlement) -> BTreeSet<BirthUid> {
+        let late = settlement.participants.iter().flat_map(|at| self.ripe_on(*at, settlement.mailbox));
+        late.take(MESSAGES_AT_ONCE).collect()
+    }
+
+    fn ripe_on(&self, at: At, mailbox: MailboxId) -> impl Iterator<Item = BirthUid> + '_ {
         let ripe_at = self.clock().0 - self.settle_after().0;
-        let late = settlement.participants.iter().flat_map(|at| self.sites[*at].node.late(settlement.mailbox));
-        late.filter(|(_, since)| since.0 < ripe_at).map(|(birth, _)| birth).take(MESSAGES_AT_ONCE).collect()
+        let late = self.sites[at].node.late(mailbox);
+        late.filter(move |(_, since)| since.0 < ripe_at).map(|(birth, _)| birth)
     }
 
     fn views(&self, settlement: &Settlement, births: &BTreeSet<BirthUid>) -> Vec<NodeView> {
@@ -260,8 +331,8 @@ impl World<'_> {
         settlement.participants.iter().map(view).collect()
     }
 
-    /// Leaves out nodes that are too far behind; `false`: one may catch up any moment, so wait.
-    fn keep_pace(&mut self, settlement: &mut Settlement) -> bool {
+    /// Which nodes are too far behind.
+    fn keep_pace(&mut self, settlement: &Settlement) -> BTreeMap<At, Pace> {
         let mailbox = settlement.mailbox;
         let (now, patience) = (self.instant(), self.options.patience);
         let at = |at: &At| (*at, self.sites[*at].node.high(mailbox));
@@ -272,27 +343,65 @@ impl World<'_> {
             visible.last_key_value().map(|(uid, _)| *uid).filter(|uid| *uid > low)
         };
         let tops: BTreeMap<At, Uid> = settlement.participants.iter().filter_map(|at| Some((*at, top(at)?))).collect();
-        let mut wait = false;
-        let paces = &mut self.sites[settlement.by].paces;
-        settlement.participants.retain(|at| {
-            let top = tops.iter().filter(|(of, _)| *of != at).map(|(_, top)| *top).max().unwrap_or_default();
-            let pace = paces.judge(mailbox, id_of(*at), highs[at], top, now, patience);
-            wait |= pace == Pace::Behind;
-            pace != Pace::Lost
+        let there = self.snapshots(settlement);
+        let mut paces = std::mem::take(&mut self.sites[settlement.by].paces);
+        let judged = highs.iter().map(|(&at, &high)| {
+            let top = tops.iter().filter(|(of, _)| **of != at).map(|(_, top)| *top).max().unwrap_or_default();
+            // Who is level is not asked for his links.
+            let links = if top > high { self.links_into(at, settlement.by) } else { BTreeMap::new() };
+            let seen = Seen { high, top, coming: Coming { there: &there, links: &links } };
+            (at, paces.judge(mailbox, id_of(at), seen, now, patience))
         });
-        !wait
+        let judged = judged.collect();
+        self.sites[settlement.by].paces = paces;
+        judged
     }
 
-    fn leave_out_who_lacks(&mut self, settlement: &mut Settlement, ripe: &BTreeSet<BirthUid>, views: &[NodeView]) {
+    /// How much there is on each node: an outbox stands for its transactions.
+    fn snapshots(&self, settlement: &Settlement) -> BTreeMap<NodeId, Snapshot> {
+        let snapshot = |at: &At| (id_of(*at), Snapshot::before(self.sites[*at].node.outbox.len() as u64));
+        settlement.participants.iter().map(snapshot).collect()
+    }
+
+    /// The links into a node, as the worker `by` knows them: what its own are doing, and what the others have brought.
+    fn links_into(&self, target: At, by: At) -> BTreeMap<NodeId, LinkIn> {
+        let nodes = self.sites.len();
+        let link = |source: At| {
+            let link = &self.links[target * nodes + source];
+            let cursor = self.sites[target].node.cursors.get(&id_of(source)).copied().unwrap_or_default();
+            let here = Some(Snapshot::before(cursor.0 as u64));
+            (id_of(source), LinkIn { here, brought: link.brought, at_work: link.busy && target == by })
+        };
+        (0..nodes).filter(|source| *source != target).map(link).collect()
+    }
+
+    /// Of what is late, what every node has that takes part; who has been without one for too long does not, but for `about`. Returns
+    /// whether that is so of the worker's own node.
+    fn leave_out_who_lacks(
+        &mut self,
+        settlement: &mut Settlement,
+        mut late: BTreeSet<BirthUid>,
+        about: Option<At>,
+    ) -> bool {
         let (now, patience, mailbox) = (self.instant(), self.options.patience, settlement.mailbox);
-        let held: BTreeMap<_, _> = views.iter().map(|view| (view.node, &view.messages)).collect();
-        let paces = &mut self.sites[settlement.by].paces;
-        settlement.participants.retain(|at| {
-            let node = id_of(*at);
-            let Some(held) = held.get(&node) else { return false };
-            let lacking = ripe.iter().copied().filter(|birth| !held.contains_key(birth)).collect();
-            paces.judge_lacking(mailbox, node, &lacking, now, patience) != Pace::Lost
+        let there = self.snapshots(settlement);
+        let mut paces = std::mem::take(&mut self.sites[settlement.by].paces);
+        let mut own_is_lost = false;
+        settlement.participants.retain(|&at| {
+            let held = self.sites[at].node.view(mailbox, &late, self.clock()).0.messages;
+            let lacking: BTreeSet<BirthUid> = late.iter().copied().filter(|birth| !held.contains_key(birth)).collect();
+            let links = if lacking.is_empty() { BTreeMap::new() } else { self.links_into(at, settlement.by) };
+            let coming = Coming { there: &there, links: &links };
+            let pace = paces.judge_lacking(mailbox, id_of(at), &lacking, coming, now, patience);
+            let takes_part = pace <= Pace::Behind || about == Some(at);
+            own_is_lost |= !takes_part && at == settlement.by;
+            takes_part
         });
+        self.sites[settlement.by].paces = paces;
+        let views = self.views(settlement, &late);
+        late.retain(|birth| views.iter().all(|view| view.messages.contains_key(birth)));
+        settlement.candidates = late;
+        own_is_lost
     }
 
     /// On the deciding node, committed at once.
@@ -382,6 +491,9 @@ impl World<'_> {
         let tries = settlement.refused.entry(at).or_default();
         *tries += 1;
         if *tries >= LOCK_TRIES {
+            if settlement.about() == Some(at) {
+                return self.break_off(settlement);
+            }
             settlement.participants.retain(|node| *node != at);
         }
         self.try_again(id, settlement);
@@ -398,9 +510,9 @@ impl World<'_> {
         settlement.lost += 1;
         if settlement.lost >= LOST_TRIES && settlement.participants.len() > 1 {
             settlement.lost = 0;
-            let by = settlement.by;
-            let trips: Vec<(Micros, At)> =
-                settlement.participants.iter().map(|at| (self.network.round_trip(by, *at), *at)).collect();
+            let (by, about) = (settlement.by, settlement.about());
+            let others = settlement.participants.iter().filter(|at| about != Some(**at));
+            let trips: Vec<(Micros, At)> = others.map(|at| (self.network.round_trip(by, *at), *at)).collect();
             if let Some((_, furthest)) = trips.into_iter().max() {
                 settlement.participants.retain(|at| *at != furthest);
             }
@@ -450,7 +562,6 @@ impl World<'_> {
                 self.settled.numbers_passed += 1;
                 self.unlock(id, settlement);
                 settlement.reservations += 1;
-                settlement.in_need = settlement::in_need(&views, &settlement.candidates).len();
                 self.go_to_reserve(id, settlement, too_low.high);
             }
         }
@@ -488,7 +599,7 @@ impl World<'_> {
             self.release_everywhere(id, mailbox);
             self.settle_next(settlement.by);
         } else if settlement.locked.is_empty() {
-            self.sites[settlement.by].paces.forget(mailbox);
+            self.sites[settlement.by].paces.settled(mailbox, &settlement.candidates);
             self.settle_next(settlement.by);
         } else {
             self.settlements.insert(id, settlement);
@@ -540,6 +651,6 @@ impl World<'_> {
     }
 }
 
-fn id_of(at: At) -> crate::domain::ids::NodeId {
-    crate::domain::ids::NodeId(at as i16 + 1)
+fn id_of(at: At) -> NodeId {
+    NodeId(at as i16 + 1)
 }

@@ -11,7 +11,7 @@ use super::options::{Options, Presence};
 use super::queue::{Micros, Queue};
 use super::random::{Random, Stream};
 use super::report::Settlements;
-use super::settling::{Settlement, SettlementId};
+use super::settling::{Settlement, SettlementId, Task};
 use crate::domain::ids::{MailboxId, NodeId, Uid};
 use crate::domain::reported::Time;
 use crate::model::Node;
@@ -72,7 +72,7 @@ pub(super) struct Site {
     /// Whether the worker is to look at them.
     pub(super) looks: bool,
     /// Those to be settled next, and the one that is being settled.
-    pub(super) to_settle: Vec<MailboxId>,
+    pub(super) to_settle: Vec<Task>,
     pub(super) settling: Option<SettlementId>,
     pub(super) paces: Paces,
 }

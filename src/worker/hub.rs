@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use deadpool_postgres::{Client, Pool};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -73,6 +74,17 @@ pub(crate) struct Hub {
     pub(crate) worker: WorkerSettings,
     /// Wakes the settler: something is late.
     pub(crate) late: Notify,
+    /// Of its links, by source and target.
+    pulses: BTreeMap<(NodeId, NodeId), Pulse>,
+}
+
+/// Signs of life of a link: what a batch brings is not seen before it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// Counts up as batches come along.
+    pub(crate) beats: AtomicI64,
+    /// Whether one is under way.
+    pub(crate) at_work: AtomicBool,
 }
 
 impl Hub {
@@ -88,9 +100,12 @@ impl Hub {
                 Ok((endpoint.id, Node { endpoint, readers, writers, batches, waiters, bell, asleep }))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
+        let targets: Vec<NodeId> = options.targets.into_iter().collect();
+        let links = targets.iter().flat_map(|target| nodes.keys().map(|source| (*source, *target)));
         Ok(Self {
+            pulses: links.map(|link| (link, Pulse::default())).collect(),
             nodes,
-            targets: options.targets.into_iter().collect(),
+            targets,
             mesh: options.mesh,
             worker: options.worker,
             late: Notify::new(),
@@ -110,6 +125,11 @@ impl Hub {
     /// One node.
     pub(crate) fn node(&self, id: NodeId) -> Result<&Node> {
         self.nodes.get(&id).ok_or_else(|| Error::new(Kind::Internal, format!("node {id} is not among the settings")))
+    }
+
+    /// The pulse of a link of this worker.
+    pub(crate) fn pulse(&self, source: NodeId, target: NodeId) -> Option<&Pulse> {
+        self.pulses.get(&(source, target))
     }
 
     /// The bound of lock waits and holds, in milliseconds.

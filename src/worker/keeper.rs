@@ -1,13 +1,14 @@
 //! Housekeeping of a node: looks who was overtaken while a line was locked for too long, takes out mailboxes and users that are to go,
-//! and empties the outbox of what all peers hold.
+//! empties the outbox of what all peers hold, and notes how far numbers are used up.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
 
 use super::guard::Guard;
 use super::hub::Hub;
+use super::moved;
 use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::ask;
@@ -16,6 +17,11 @@ use crate::node::locks::{self, LockPatience};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often that is done which has time: noting how far numbers are used up (at most once an hour), and tidying.
+const RARE_INTERVAL: Duration = Duration::from_secs(300);
+/// The most signs of readers removed at once.
+const SIGNS_AT_ONCE: i64 = 10_000;
 
 /// The most mailboxes, and the most users, that are taken out in one round, and the most transactions for each of them.
 const FATES_AT_ONCE: i64 = 50;
@@ -26,8 +32,15 @@ const MAILBOXES_AT_ONCE: i64 = 100;
 
 /// Keeps house on a node, for ever.
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
+    let mut done: Option<Instant> = None;
     loop {
         guard.active().await;
+        if done.is_none_or(|at| at.elapsed() >= RARE_INTERVAL) {
+            match rarely(&hub, id).await {
+                Ok(()) => done = Some(Instant::now()),
+                Err(error) => tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again"),
+            }
+        }
         let more = once(&hub, id).await.unwrap_or_else(|error| {
             tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again");
             false
@@ -38,12 +51,23 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
     }
 }
 
+/// What has time: notes how far numbers are used up, and removes what says no more than something later does.
+async fn rarely(hub: &Hub, id: NodeId) -> Result<()> {
+    let client = hub.node(id)?.writer().await?;
+    ask::row(&client, include_str!("../../sql/node/sample_numbers.sql"), &[]).await?;
+    ask::row(&client, include_str!("../../sql/node/forget_signs.sql"), &[&SIGNS_AT_ONCE]).await?;
+    Ok(())
+}
+
 /// One round. Returns whether there is more to do at once.
 async fn once(hub: &Hub, id: NodeId) -> Result<bool> {
     let mut client = hub.node(id)?.writer().await?;
     let overtaken = sweep(hub, &mut client).await?;
     if overtaken > 0 {
         tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
+        hub.late.notify_one();
+    }
+    if moved::look_after(hub, id, &mut client).await? > 0 {
         hub.late.notify_one();
     }
     let more = carry_out_fates(hub, id, &mut client).await?;

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
-use super::hub::{Hub, Nap, Node};
+use super::hub::{Hub, Nap, Node, Pulse};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::admission::{self, Identity, Side};
@@ -33,6 +34,8 @@ const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 const BATCHES_BEHIND: u32 = 5;
 /// So many passing failures in a row are reported.
 const TRANSIENT_FAILURES: u32 = 10;
+/// After so many failures in a row, what a batch brings is no sign of life: it has come before.
+const FAILS: u32 = 5;
 /// So often a batch gives way to sessions of dbmail that wait for a message which it renumbers.
 const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
@@ -80,6 +83,8 @@ pub(crate) struct Link {
     look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
+    /// Failures in a row.
+    failures: u32,
     following: Following,
 }
 
@@ -110,6 +115,7 @@ impl Link {
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
             transient: 0,
+            failures: 0,
             following: Following::new(),
         }
     }
@@ -125,6 +131,11 @@ impl Link {
                 // A defect must not take a link away for ever without a word.
                 Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
+            self.failures = self.failures.saturating_add(1);
+            if let Some(pulse) = self.hub.pulse(self.source, self.target) {
+                // A batch that timed out did not come to where this is said.
+                pulse.at_work.store(false, Ordering::Relaxed);
+            }
             let (source, target) = (self.name(self.source), self.name(self.target));
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
@@ -180,7 +191,7 @@ impl Link {
                 .await
                 .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
             backoff.reset();
-            self.transient = 0;
+            (self.transient, self.failures) = (0, 0);
             full_batches = if more { full_batches + 1 } else { 0 };
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
@@ -220,6 +231,7 @@ impl Link {
             founder.as_deref(),
         )
         .await?;
+        store::set_presence(&of_target, self.hub.mesh.presence.window()).await?;
         let read = SourceRead::begin(&mut of_source).await?;
         let snapshot = read.snapshot().await?;
         Cursor::start(&of_target, self.source, &snapshot).await?;
@@ -293,7 +305,10 @@ impl Link {
             self.acknowledge(&of_source, position).await?;
             return Ok((false, more));
         }
-        let route = Route { source: &source.endpoint, here: self.target, bounds: self.bounds() };
+        let (hub, unheard) = (self.hub.clone(), Pulse::default());
+        let pulse = hub.pulse(self.source, self.target).filter(|_| self.failures < FAILS).unwrap_or(&unheard);
+        let bounds = self.bounds();
+        let route = Route { source: &source.endpoint, here: self.target, bounds, pulse: &pulse.beats };
         let batch = Batch {
             keys: &keys,
             again: &again,
@@ -301,7 +316,10 @@ impl Link {
             next: &next,
             waiting: self.following.waiting.as_ref(),
         };
-        let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
+        pulse.at_work.store(true, Ordering::Relaxed);
+        let applied = route.apply(&read, &mut of_target, &beside, batch).await;
+        pulse.at_work.store(false, Ordering::Relaxed);
+        let applied = match applied {
             Ok(applied) => {
                 self.rows = (self.rows * 2).min(most_rows(&self.hub));
                 applied

@@ -9,6 +9,7 @@ pub mod guard;
 mod hub;
 mod keeper;
 mod link;
+mod moved;
 pub(crate) mod pace;
 pub mod settle;
 

@@ -97,7 +97,7 @@ fn the_example_can_be_saved_and_checked() {
     assert_eq!(check.code, 0, "{check:?}");
     let expected = format!(
         "{}: ok
-[mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\"
+[mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\", presence = \"30d\"
 [worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
          outbox_keep = \"1min\"
 [log] format = \"text\", level = \"info\"
@@ -233,4 +233,50 @@ async fn check_with_connect_compares_the_nodes_with_the_settings() {
     let fits = file.run("config check --connect --set node.nyc.id=5");
     assert_eq!(fits.code, 3, "{fits:?}");
     assert!(fits.out.contains(" installed\n"), "{}", fits.out);
+}
+
+/// No settings file, no node: what the README shows.
+#[test]
+fn an_imagined_mesh_is_computed() {
+    let run = |arguments: &str| ended(command().args(arguments.split_whitespace()));
+    let plan = run("plan --nodes 64 --rate 10/s --json");
+    assert_eq!(plan.code, 0, "{plan:?}");
+    let plan: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
+    let of = |field: &str| plan["lines"].as_array().unwrap().iter().map(|line| line[field].clone()).collect::<Vec<_>>();
+    let uids = serde_json::json!([4_294_967_294_i64, 132_152_839, 67_108_863, 2_147_483_647, null]);
+    assert_eq!(of("messages_left"), *uids.as_array().unwrap());
+    assert_eq!(of("per_day"), [864_000, 28_080_000, 55_296_000, 864_000, 0]);
+    assert_eq!((&plan["imagined"], &plan["stride"]), (&true.into(), &64.into()));
+
+    let fields: std::collections::BTreeSet<&str> = [&plan, &plan["lines"][0]]
+        .iter()
+        .flat_map(|object| object.as_object().unwrap().keys().map(String::as_str))
+        .collect();
+    let readme = include_str!("../../README.md").split("## Numbers end").nth(1).unwrap().split("\n## ").next().unwrap();
+    let missing: Vec<_> = fields.iter().filter(|field| !readme.contains(&format!("`{field}`"))).collect();
+    assert!(missing.is_empty(), "not in the README: {missing:?}");
+
+    let table = run(
+        "plan --nodes 4 --stride 8 --rate 86400/day --busiest 50 --renumbered 1 --mailboxes 1/day --used 4000000000",
+    );
+    assert_eq!(table.code, 0, "{table:?}");
+    for words in [
+        "50 % on the busiest node  4000000000  93.1% warning  352512   4.08       72295905",
+        "after 9999",
+        "MESSAGES LEFT",
+    ] {
+        assert!(table.out.contains(words), "{words:?} is not in:\n{}", table.out);
+    }
+    for (arguments, complaint) in [
+        ("plan --nodes 4 --stride 2 --rate 1/s", "--stride 2 is less than --nodes 4"),
+        ("plan --nodes 4", "--rate"),
+        ("plan --rate 1/s", "--nodes"),
+        ("plan --nodes 0 --rate 1/s", "0 is not in"),
+        ("plan --nodes 4 --rate fast", "10/s"),
+        ("plan --nodes 4 --rate 1/s --busiest 101", "0 to 100"),
+    ] {
+        let wrong = run(arguments);
+        assert_eq!((wrong.code, wrong.out.as_str()), (2, ""), "{arguments}");
+        assert!(wrong.err.contains(complaint), "{arguments}: {}", wrong.err);
+    }
 }

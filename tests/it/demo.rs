@@ -109,7 +109,7 @@ async fn everything_holds_and_nothing_is_left() {
 async fn a_finding_is_told_and_exit_code_1() {
     let demo = Demo::start("--nodes 2 --seconds 3");
     let client = demo.connect("mail_a").await;
-    let visible = "select count(*) from dbmail_messages where status < 2 and message_idnr < 8589934592";
+    let visible = "select count(*) from dbmail_messages where status < 2 and message_idnr < 281474976710656";
     let begun = Instant::now();
     while client.query_one(visible, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) < 10 {
         assert!(begun.elapsed() < DEADLINE, "no traffic");

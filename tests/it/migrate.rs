@@ -124,7 +124,7 @@ async fn floors_lie_above_the_numbers_of_every_node() {
         insert into dbmail_physmessage (id) values (1);
         insert into dbmail_mailboxes (mailbox_idnr, owner_idnr, name) values (30, 1, 'INBOX');
         insert into dbmail_messages (message_idnr, mailbox_idnr, physmessage_id, unique_id)
-        values (9, 30, 1, 'a'), (8589934599, 30, 1, 'b');";
+        values (9, 30, 1, 'a'), (281474976710663, 30, 1, 'b');";
     client(&nodes[1]).await.batch_execute(sql).await.unwrap();
 
     let steps = up(&set, &nodes).await.unwrap();

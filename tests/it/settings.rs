@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dbmail_mesh::config::{LogFormat, Settings};
+use dbmail_mesh::config::{LogFormat, MeshSettings, Presence, Settings};
 use dbmail_mesh::domain::ids::{NodeId, Stride};
 use dbmail_mesh::error::Kind;
 use tempfile::TempDir;
@@ -106,6 +106,24 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(settings.nodes[1].id, NodeId(8));
     assert_eq!(password(&settings, 1), Some("from the environment"));
     assert!(!format!("{settings:?}").contains("from the environment"));
+}
+
+#[test]
+fn presence_is_a_time_or_always() {
+    let with = |presence: &str| {
+        Folder::with(&TWO_NODES.replace("stride = 8", &format!("stride = 8\npresence = {presence}"))).load(&[], &[])
+    };
+    assert_eq!(with("\"30d\"").unwrap().mesh.presence, MeshSettings::new(Stride(8)).presence, "the default");
+    assert_eq!(with("\"always\"").unwrap().mesh.presence, Presence::Always);
+    assert_eq!(with("\"12h\"").unwrap().mesh.presence, Presence::For(Duration::from_secs(43_200)));
+    for (wrong, reason) in [
+        ("\"10s\"", "must be \"1min\" to \"3650d\", or \"always\""),
+        ("\"never\"", "such as \"250ms\", or \"always\""),
+        ("30", "must be a text in quotes"),
+    ] {
+        let problem = with(wrong).unwrap_err();
+        assert!(problem.contains("mesh.presence") && problem.contains(reason), "{wrong}: {problem}");
+    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ async fn every_field_of_the_json_is_in_the_readme() {
     let contract = readme.split("### JSON").nth(1).unwrap().split("\n## ").next().unwrap();
     let documented: BTreeSet<&str> = contract.split('`').skip(1).step_by(2).collect();
     let mut fields = BTreeSet::new();
-    for object in [&seen, &seen["nodes"][0], &seen["links"][0], &seen["problems"][0]] {
+    for object in [&seen, &seen["nodes"][0], &seen["nodes"][0]["numbers"][0], &seen["links"][0], &seen["problems"][0]] {
         fields.extend(object.as_object().unwrap().keys().map(String::as_str));
     }
     let missing: Vec<_> = fields.difference(&documented).collect();
@@ -207,7 +207,7 @@ async fn every_fault_is_told_with_a_line_and_a_code() {
     let pair = Pair::at_rest().await;
     let faults = "
         insert into dbmail_mesh.late (birth_uid, mailbox_idnr, uid, row_idnr, first_seen)
-          values (17, 9, 17, 8589934600, now() - interval '5 min'), (25, 9, 25, 8589934601, now());
+          values (17, 9, 17, 281474976710664, now() - interval '5 min'), (25, 9, 25, 281474976710665, now());
         insert into dbmail_mesh.set_aside (source_id, kind, key, reason) values (2, 'm', 18, 'mailbox 9 is not here');
         insert into dbmail_mesh.renumber_log (birth_uid, old_uid, new_uid, mailbox_idnr, was_visible, decided_by, decided_at, applied_at)
           values (1, 1, 9, 9, false, 1, now(), now() - interval '3 h'), (3, 3, 17, 9, true, 1, now(), now());
@@ -241,7 +241,11 @@ async fn every_fault_is_told_with_a_line_and_a_code() {
     assert_eq!(node["physmessage_id_used_percent"], json!(93.13));
 
     let status = pair.file.run("status --check");
+    assert_eq!(node["numbers"][0]["level"], "warning");
+    assert_eq!(node["numbers"][2]["space"], "mailbox_ids");
     let lines = [
+        "node ams: warning: 93.13 % of the UIDs up to 4294967294 are used; above, clients accept no new mail (plan",
+        "node ams: warning: 93.13 % of the ids of dbmail_physmessage up to 2147483647 are used; above, dbmail loses mail",
         "node ams: trigger _900_dbmail_mesh_expunged on dbmail_messages is disabled (alter table",
         "node ams: trigger _900_dbmail_mesh_new on dbmail_users is missing (",
         "node ams: column message_idnr of dbmail_messages has a default",
@@ -369,4 +373,76 @@ async fn a_node_that_never_answers_is_waited_for_some_seconds() {
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert_eq!(status.code, 1);
     says(&status, &["ams   1   member", "node fra: unreachable: no answer within 5 s"]);
+}
+
+/// `status` and `plan` are critical long before numbers end; half of a space is worth a line, and no alarm.
+#[tokio::test]
+async fn numbers_that_run_out_are_told_at_50_80_and_95_percent() {
+    let pair = Pair::at_rest().await;
+    let set = async |uid: i64| {
+        pair.ams.batch_execute(&format!("select setval('public.dbmail_message_idnr_seq', {uid})")).await.unwrap();
+    };
+    for (uid, level, code) in [
+        (2_147_483_609, "ok", 0),
+        (2_147_483_649, "notice", 0),
+        (3_435_973_841, "warning", 1),
+        (4_080_218_937, "critical", 1),
+        (4_294_967_297, "critical", 1),
+    ] {
+        set(uid).await;
+        let status = pair.file.run("status --check");
+        assert_eq!(status.code, code, "{status:?}");
+        assert_eq!(status.out.contains(&format!("node ams: {level}: ")), level != "ok", "{}", status.out);
+        let seen = pair.json("--node ams");
+        assert_eq!(seen["nodes"][0]["numbers"][0]["level"], level);
+        assert_eq!(seen["problems"].get(0).map_or(&json!("ok"), |problem| &problem["level"]), level);
+        assert_eq!(pair.file.run("plan").code, code);
+    }
+    pair.ams.batch_execute("select setval('public.dbmail_mailbox_idnr_seq', 4200000001)").await.unwrap();
+    set(9).await;
+    assert_eq!(pair.codes(""), ["mailbox_id_space"]);
+}
+
+/// The date is that of the longest time over which something is known.
+#[tokio::test]
+async fn the_end_is_told_by_the_rate_that_was_measured() {
+    let pair = Pair::at_rest().await;
+    let samples = "delete from dbmail_mesh.number_sample;
+        select setval('public.dbmail_message_idnr_seq', 3000000001), setval('public.dbmail_physmessage_id_seq', 300000000);
+        insert into dbmail_mesh.number_sample (at, uid, physmessage_id, mailbox_idnr)
+        select now() - age, uid, physmessage_id, 0
+        from (values (interval '200 days', 1000000001::bigint, 100000000::bigint), ('31 days', 2690000001, 145000000),
+                     ('7 days 1 min', 2999999001, 299999000)) s(age, uid, physmessage_id);";
+    pair.ams.batch_execute(samples).await.unwrap();
+    let node = &pair.json("")["nodes"][0];
+    let uids = &node["numbers"][0];
+    assert_eq!((&uids["per_day"], &uids["measured_over"]), (&json!(10_000_000), &json!("30 days")));
+    let ends: jiff::Timestamp = uids["ends_at"].as_str().unwrap().parse().unwrap();
+    let days = ends.duration_since(jiff::Timestamp::now()).as_hours() / 24;
+    assert!((128..=129).contains(&days), "1294967293 numbers at 10000000 a day: {days} days");
+    assert_eq!(node["numbers"][2]["ends_at"], Value::Null);
+    let status = pair.file.run("status");
+    says(&status, &["NUMBERS  UIDS ", "69.8% notice", "over 30 days", "never"]);
+
+    let plan = pair.file.run("plan --json");
+    assert_eq!(plan.code, 0, "{plan:?}");
+    let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    let line = &plan["lines"][0];
+    assert_eq!((&line["space"], &line["node"]), (&json!("uids"), &Value::Null));
+    assert_eq!(line["numbers_per_message"], json!(2.0), "310000000 UIDs and 155000000 physmessages");
+    assert_eq!(line["messages_left"], json!((4_294_967_294_i64 - 3_000_000_001) / 2));
+    let rates: Vec<_> = line["rates"].as_array().unwrap().iter().map(|rate| rate["measured_over"].clone()).collect();
+    assert_eq!(rates, ["30 days", "7 days", "1 day", "install"]);
+    assert_eq!(plan["lines"].as_array().unwrap().len(), 4, "two nodes count their physmessage ids by themselves");
+    says(&pair.file.run("plan"), &["physmessage ids  ams", "The rates were measured over 30 days.\n"]);
+}
+
+#[tokio::test]
+async fn a_plan_is_made_of_the_nodes_that_answer() {
+    let pair = Pair::at_rest().await;
+    let plan = File::with_nodes(&[pair.urls[0].clone(), NOWHERE.to_owned()]).run("plan");
+    assert_eq!(plan.code, 1, "{plan:?}");
+    says(&plan, &["physmessage ids  ams", "\nnode fra: cannot connect", "No rate is known yet"]);
+    let plan = File::with_nodes(&[NOWHERE.to_owned()]).run("plan");
+    assert_eq!((plan.code, plan.out.as_str()), (3, ""), "{plan:?}");
 }

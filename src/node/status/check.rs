@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, Status, UID_LAST};
-
-/// A space of numbers that is used up to this part calls for a plan while there is still time.
-pub const SPACE_USED_PERCENT_MAX: f64 = 80.0;
+use super::numbers::SpaceStatus;
+use super::{LinkState, LinkStatus, NodeStatus, Status};
+use crate::domain::budget::{Level, Space};
 
 /// From where on a wait is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct Bounds {
 pub struct Problem {
     /// What it is, for programs.
     pub code: Code,
+    /// How bad it is: a notice is no fault yet.
+    pub level: Level,
     /// The node that it is on; of a link the target.
     pub node: String,
     /// Of a link, its source.
@@ -55,6 +57,8 @@ pub enum Code {
     UidSpace,
     /// Physmessage ids run out.
     PhysmessageIdSpace,
+    /// Mailbox ids run out.
+    MailboxIdSpace,
     /// A link has never run although there is a mesh.
     LinkNotBegun,
     /// A link fails, and is tried again.
@@ -99,12 +103,17 @@ impl<'a> Gathering<'a> {
     }
 
     fn add(&mut self, code: Code, what: impl std::fmt::Display) {
+        self.add_at(Level::Warning, code, what);
+    }
+
+    fn add_at(&mut self, level: Level, code: Code, what: impl std::fmt::Display) {
         let place = match self.source {
             None => format!("node {}", self.node),
             Some(source) => format!("link {source} -> {}", self.node),
         };
         let text = one_line(&format!("{place}: {what}"));
-        self.found.push(Problem { code, node: self.node.to_owned(), source: self.source.map(str::to_owned), text });
+        let (node, source) = (self.node.to_owned(), self.source.map(str::to_owned));
+        self.found.push(Problem { code, level, node, source, text });
     }
 }
 
@@ -173,21 +182,41 @@ fn waiting(node: &NodeStatus, bounds: Bounds, gathering: &mut Gathering<'_>) {
 }
 
 fn spaces(node: &NodeStatus, gathering: &mut Gathering<'_>) {
-    if let Some(used) = node.uid_used_percent.filter(|used| *used >= SPACE_USED_PERCENT_MAX) {
-        gathering.add(
-            Code::UidSpace,
-            format!("{used} % of the UIDs up to {UID_LAST} are used; above, clients see no new mail (plan a new mesh, which counts from 1)"),
-        );
-    }
-    if let Some(used) = node.physmessage_id_used_percent.filter(|used| *used >= SPACE_USED_PERCENT_MAX) {
-        gathering.add(
-            Code::PhysmessageIdSpace,
-            format!(
-                "{used} % of the ids of dbmail_physmessage up to {PHYSMESSAGE_ID_LAST} are used; above, dbmail loses mail \
-                 (replace the node by a new, empty one, which counts from 1)"
+    for space in node.numbers.iter().flatten().filter(|space| space.level > Level::Ok) {
+        let (code, what, then) = match space.space {
+            Space::Uids => (
+                Code::UidSpace,
+                "UIDs",
+                "above, clients accept no new mail (plan a new mesh, which counts from 1: README, Numbers end)",
             ),
-        );
+            Space::PhysmessageIds => (
+                Code::PhysmessageIdSpace,
+                "ids of dbmail_physmessage",
+                "above, dbmail loses mail, and links stop before (replace the node by a new, empty one with an id of its own, \
+                 which counts from 1: README, Numbers end)",
+            ),
+            Space::MailboxIds => (
+                Code::MailboxIdSpace,
+                "mailbox ids",
+                "above, a new mailbox has a UIDVALIDITY that no client accepts (plan a new mesh: README, Numbers end)",
+            ),
+        };
+        gathering.add_at(space.level, code, format!("{}; {then}", used(space, what)));
     }
+}
+
+fn used(space: &SpaceStatus, what: &str) -> String {
+    let level = space.level.as_str();
+    let ends = match (space.ends_at, space.measured_over) {
+        (Some(at), Some(window)) => format!(", and the rest by {} at the rate {}", date(at), window.measured()),
+        _ => String::new(),
+    };
+    format!("{level}: {} % of the {what} up to {} are used{ends}", space.used_percent, space.last)
+}
+
+/// The day of a time, in UTC.
+pub fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
 }
 
 fn of_link(link: &LinkStatus, status: &Status, bounds: Bounds, is_mesh: bool) -> Vec<Problem> {

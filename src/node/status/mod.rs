@@ -5,18 +5,16 @@
 //! beside it. What is wrong with all this is judged by [`check`].
 
 pub mod check;
+pub mod numbers;
 mod reading;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::Endpoint;
+use crate::domain::budget::{History, PHYSMESSAGE_ID_LAST, UID_LAST};
 use crate::domain::ids::Stride;
-
-/// The last UID: 4294967295 is read as `*` (RFC 3501, 9: `nz-number`).
-pub const UID_LAST: i64 = 4_294_967_294;
-/// The last physmessage id that dbmail can handle.
-pub const PHYSMESSAGE_ID_LAST: i64 = (1 << 31) - 1;
+use numbers::SpaceStatus;
 
 /// A node to ask.
 #[derive(Clone, Debug)]
@@ -98,6 +96,11 @@ pub struct NodeStatus {
     pub physmessage_id_highest: Option<i64>,
     /// The same in percent of what dbmail can handle, up to [`PHYSMESSAGE_ID_LAST`].
     pub physmessage_id_used_percent: Option<f64>,
+    /// How far the numbers of each space are used up, and when they end: UIDs, physmessage ids, mailbox ids.
+    pub numbers: Option<Vec<SpaceStatus>>,
+    /// What [`NodeStatus::numbers`] is made of.
+    #[serde(skip)]
+    pub history: Option<History>,
     /// What keeps dbmail-mesh from numbering or capturing there, a sentence each.
     pub trigger_faults: Option<Vec<String>>,
 }

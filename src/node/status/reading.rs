@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 
-use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_LAST, percent};
+use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_LAST, numbers, percent};
 use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::connect::checkout;
@@ -120,6 +120,10 @@ async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_
     let faults = ask::rows(client, include_str!("../../../sql/status/trigger_faults.sql"), &[]).await?;
     let row = ask::row(client, include_str!("../../../sql/status/node.sql"), &[]).await?;
     fill_node(&mut answer.status, &row);
+    let samples = ask::rows(client, include_str!("../../../sql/status/samples.sql"), &[]).await?;
+    let history = numbers::history(&row, &samples);
+    answer.status.numbers = Some(numbers::of_node(&history));
+    answer.status.history = Some(history);
     answer.status.trigger_faults = Some(trigger_faults(&faults, row.get("uid_has_default")));
     Ok(())
 }

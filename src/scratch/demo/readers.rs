@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::{Mesh, label};
-use super::traffic::Books;
+use super::traffic::{Books, PLACES};
 use crate::error::Result;
 use crate::scratch::reader::{DeadUidWatch, IncrementalReader};
 use crate::scratch::standin::Session;
@@ -29,7 +29,11 @@ pub(super) struct Readers {
 /// Starts the readers of all nodes. They end when `stop` is cancelled.
 pub(super) async fn start(mesh: &Mesh<'_>, books: &Arc<Books>, stop: &CancellationToken) -> Result<JoinSet<Readers>> {
     let mut tasks = JoinSet::new();
-    for (node, session) in mesh.nodes.iter().zip(mesh.sessions().await?) {
+    let owners: BTreeSet<&str> = PLACES.iter().map(|(owner, _)| *owner).collect();
+    for (node, mut session) in mesh.nodes.iter().zip(mesh.sessions().await?) {
+        for owner in &owners {
+            session.login(owner).await?;
+        }
         let (books, stop) = (Arc::clone(books), stop.clone());
         tasks.spawn(Readers::new(label(node), &books).run(session, books, stop));
     }

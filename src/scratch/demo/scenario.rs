@@ -90,6 +90,10 @@ impl Scene<'_> {
         story.say(CONNECTED)?;
         let worker = self.mesh.work(None)?;
         await_mailbox(&mut self.sessions[1], USER, "INBOX").await?;
+        // Who reads where is what decides whether a message that comes late needs a new UID.
+        for session in &mut self.sessions {
+            session.login(USER).await?;
+        }
         for n in 1..=4 {
             let expected: Vec<i64> = (1..=n).collect();
             self.deliver(usize::from(n % 2 == 0), n).await?;

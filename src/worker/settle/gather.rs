@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 
 use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
+use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::node::participant;
 use crate::worker::hub::Node;
-use crate::worker::pace::{Pace, Paces};
+use crate::worker::pace::{Coming, LinkIn, Pace, Paces, Seen};
 
 /// A delivery to many recipients is not waited for longer than this: a staging row that dbmail left behind would stop us for ever.
 const DELIVERY_PATIENCE_S: f64 = 60.0;
@@ -22,76 +23,134 @@ pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// For how long a node that did not answer is not asked again.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
-/// A node that takes part, its late messages with the seconds that they have waited, and its mesh.
-type Look<'a> = (Participant<'a>, BTreeMap<BirthUid, f64>, String);
+/// What a look at a node found.
+struct Look<'a> {
+    participant: Participant<'a>,
+    /// Its late messages that are ripe, with the seconds that they have waited.
+    ripe: BTreeMap<BirthUid, f64>,
+    mesh: String,
+    snapshot: Snapshot,
+    links: BTreeMap<NodeId, LinkIn>,
+}
+
+impl Look<'_> {
+    fn id(&self) -> NodeId {
+        self.participant.node.endpoint.id
+    }
+}
+
+/// Who takes part in a settlement, and what is to be settled.
+pub(super) struct Gathered<'a> {
+    pub(super) participants: Vec<Participant<'a>>,
+    pub(super) matter: Matter,
+    /// Nodes that have no part in it because they are behind.
+    pub(super) left_out: BTreeSet<NodeId>,
+    /// Those among them that need not be waited for any longer, and on which something is late: nobody settles that without them.
+    pub(super) stranded: BTreeSet<NodeId>,
+}
+
+impl Gathered<'_> {
+    fn nothing(mailbox: MailboxId) -> Self {
+        let matter = Matter { mailbox, candidates: BTreeSet::new() };
+        Self { participants: Vec::new(), matter, left_out: BTreeSet::new(), stranded: BTreeSet::new() }
+    }
+}
 
 impl Settler {
-    /// Who takes part, and what is to be settled.
-    pub(super) async fn gather(&self, mailbox: MailboxId) -> Result<(Vec<Participant<'_>>, Matter)> {
-        let mut waited: BTreeMap<BirthUid, f64> = BTreeMap::new();
-        let mut participants = Vec::new();
-        let mut mesh_id: Option<String> = None;
-        let own: BTreeSet<NodeId> = self.hub.targets().map(|node| node.endpoint.id).collect();
-        for found in self.look_everywhere(mailbox, &own).await {
-            let (participant, ripe, its_mesh) = found;
-            if *mesh_id.get_or_insert_with(|| its_mesh.clone()) != its_mesh {
-                continue;
-            }
-            for (birth, seconds) in ripe {
-                let longest = waited.entry(birth).or_default();
-                *longest = longest.max(seconds);
-            }
-            participants.push(participant);
+    /// A settlement of the nodes that keep pace.
+    pub(super) async fn gather(&self, mailbox: MailboxId) -> Result<Gathered<'_>> {
+        let mut looks = self.look_everywhere(mailbox).await;
+        if looks.iter().all(|look| look.ripe.is_empty()) {
+            self.paces().forget(mailbox);
+            return Ok(Gathered::nothing(mailbox));
         }
-        participants.sort_by_key(|participant: &Participant<'_>| participant.node.endpoint.id);
-        let candidates = if waited.is_empty() {
-            self.forget(mailbox);
-            BTreeSet::new()
-        } else if self.keep_pace(mailbox, &mut participants).await? {
-            self.currency(mailbox, &mut participants, &waited).await?
-        } else {
-            BTreeSet::new()
-        };
-        Ok((participants, Matter { mailbox, candidates }))
+        let paces = self.keep_pace(mailbox, &looks).await?;
+        if paces.values().any(|pace| *pace == Pace::Behind) {
+            return Ok(Gathered::nothing(mailbox));
+        }
+        let of = |look: &Look<'_>| paces.get(&look.id()).copied().unwrap_or(Pace::Level);
+        let is_stranded = |look: &&Look<'_>| of(look) == Pace::Stuck && self.is_stranded(look);
+        let left_out = looks.iter().filter(|look| of(look) != Pace::Level).map(Look::id).collect();
+        let stranded = looks.iter().filter(is_stranded).map(Look::id).collect();
+        looks.retain(|look| of(look) == Pace::Level);
+        let gathered = Gathered { left_out, stranded, ..Gathered::nothing(mailbox) };
+        let late = late_on(&looks);
+        self.with_current(gathered, looks, &late, None).await
     }
 
-    /// Nothing is to be settled in the mailbox any more.
-    pub(super) fn forget(&self, mailbox: MailboxId) {
-        self.paces().forget(mailbox);
+    /// A settlement that a node takes part in although it lags, for something is late there, with all that are not left out. It lifts the
+    /// node's line above what may still come to it, which costs these messages a number each. But it may be a long time until they come,
+    /// and what is late would be hidden until then. Everything that the node has is settled with it: what the others gave a number by
+    /// themselves would come to it below its line.
+    pub(super) async fn gather_with(
+        &self,
+        mailbox: MailboxId,
+        node: NodeId,
+        left_out: &BTreeSet<NodeId>,
+    ) -> Result<Gathered<'_>> {
+        let mut looks = self.look_everywhere(mailbox).await;
+        looks.retain(|look| look.id() == node || !left_out.contains(&look.id()));
+        let Some(its) = looks.iter().find(|look| look.id() == node) else { return Ok(Gathered::nothing(mailbox)) };
+        let mut late = late_on(&looks);
+        let births: BTreeSet<BirthUid> = late.keys().copied().collect();
+        let held = participant::held(&its.participant.client, mailbox, &births).await?;
+        // Its own come first: there may be more than are settled at once.
+        let own: BTreeSet<BirthUid> = its.ripe.keys().copied().take(self.at_once()).collect();
+        let room = self.at_once() - own.len();
+        let others: BTreeSet<BirthUid> = held.into_keys().filter(|birth| !own.contains(birth)).take(room).collect();
+        late.retain(|birth, _| own.contains(birth) || others.contains(birth));
+        self.with_current(Gathered::nothing(mailbox), looks, &late, Some(node)).await
     }
 
-    fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
+    /// A settlement of all but those that are left out.
+    pub(super) async fn gather_without(&self, mailbox: MailboxId, left_out: &BTreeSet<NodeId>) -> Result<Gathered<'_>> {
+        let mut looks = self.look_everywhere(mailbox).await;
+        looks.retain(|look| !left_out.contains(&look.id()));
+        let late = late_on(&looks);
+        self.with_current(Gathered::nothing(mailbox), looks, &late, None).await
+    }
+
+    pub(super) fn paces(&self) -> std::sync::MutexGuard<'_, Paces> {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves out nodes that are too far behind in the mailbox. `false`: one may catch up any moment, so wait.
-    async fn keep_pace(&self, mailbox: MailboxId, participants: &mut Vec<Participant<'_>>) -> Result<bool> {
-        let low = participants.iter().map(|participant| participant.high).min().unwrap_or_default();
+    /// Whether something is late on a node that is left out. What is late on others than its own is no business of this worker's, nor
+    /// does it know how their links are.
+    fn is_stranded(&self, look: &Look<'_>) -> bool {
+        !look.ripe.is_empty() && self.hub.targets().any(|node| node.endpoint.id == look.id())
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once.load(Ordering::Relaxed)
+    }
+
+    /// Which nodes are too far behind in the mailbox.
+    async fn keep_pace(&self, mailbox: MailboxId, looks: &[Look<'_>]) -> Result<BTreeMap<NodeId, Pace>> {
+        let participants = || looks.iter().map(|look| &look.participant);
+        let low = participants().map(|participant| participant.high).min().unwrap_or_default();
         let mut tops: BTreeMap<NodeId, Uid> = BTreeMap::new();
-        for participant in participants.iter().filter(|participant| participant.high > low) {
+        for participant in participants().filter(|participant| participant.high > low) {
             if let Some(top) = participant::top_above(&participant.client, mailbox, low).await? {
                 tops.insert(participant.node.endpoint.id, top);
             }
         }
+        let there = snapshots(looks);
         let (now, patience) = (Instant::now(), self.hub.mesh.patience);
         let mut paces = self.paces();
-        let mut wait = false;
-        participants.retain(|participant| {
-            let id = participant.node.endpoint.id;
+        let judge = |look: &Look<'_>| {
+            let (id, high) = (look.id(), look.participant.high);
             let top = tops.iter().filter(|(of, _)| **of != id).map(|(_, top)| *top).max().unwrap_or_default();
-            let pace = paces.judge(mailbox, id, participant.high, top, now, patience);
-            wait |= pace == Pace::Behind;
-            pace != Pace::Lost
-        });
-        Ok(!wait)
+            let seen = Seen { high, top, coming: Coming { there: &there, links: &look.links } };
+            (id, paces.judge(mailbox, id, seen, now, patience))
+        };
+        Ok(looks.iter().map(judge).collect())
     }
 
-    /// A look at all nodes at once, those of this worker first: they say which mesh this is about. A node that does not answer soon
-    /// has no part in this, and is not asked again for a while: one that is silent must not hold the others up.
-    async fn look_everywhere<'a>(&'a self, mailbox: MailboxId, own: &BTreeSet<NodeId>) -> Vec<Look<'a>> {
+    /// A look at all nodes of the mesh at once, in the order of their numbers. Those of this worker say which mesh this is about. A node
+    /// that does not answer soon has no part in this, and is not asked again for a while: one that is silent must not hold the others up.
+    async fn look_everywhere(&self, mailbox: MailboxId) -> Vec<Look<'_>> {
+        let own: BTreeSet<NodeId> = self.hub.targets().map(|node| node.endpoint.id).collect();
         let nodes: Vec<&Node> = self.hub.nodes().filter(|node| !self.is_silent(node.endpoint.id)).collect();
-        let (mine, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| own.contains(&node.endpoint.id));
-        let nodes: Vec<&Node> = mine.into_iter().chain(others).collect();
         let looks = nodes.iter().map(|node| tokio::time::timeout(LOOK_TIMEOUT, self.look(node, mailbox)));
         let mut found = Vec::new();
         for (node, look) in nodes.iter().zip(join_all(looks).await) {
@@ -104,6 +163,11 @@ impl Settler {
                 }
             }
         }
+        let of_own = |look: &&Look<'_>| own.contains(&look.id());
+        if let Some(mesh) = found.iter().find(of_own).or(found.first()).map(|look| look.mesh.clone()) {
+            found.retain(|look| look.mesh == mesh);
+        }
+        found.sort_by_key(Look::id);
         found
     }
 
@@ -131,43 +195,77 @@ impl Settler {
             i64::try_from(MESSAGES_AT_ONCE).unwrap_or(i64::MAX),
         )
         .await?;
-        Ok(Some((Participant { node, client, high, held: BTreeMap::new(), took: begun.elapsed() }, ripe, mesh)))
+        let links = glance.links.into_iter().map(|(source, here, brought)| {
+            let pulse = self.hub.pulse(source, node.endpoint.id);
+            let beats = pulse.map_or(0, |pulse| pulse.beats.load(Ordering::Relaxed));
+            let at_work = pulse.is_some_and(|pulse| pulse.at_work.load(Ordering::Relaxed));
+            (source, LinkIn { here, brought: brought + beats, at_work })
+        });
+        let links = links.collect();
+        let participant = Participant { node, client, high, held: BTreeMap::new(), took: begun.elapsed() };
+        Ok(Some(Look { participant, ripe, mesh, snapshot: glance.snapshot, links }))
     }
 
-    /// Which messages can be settled now: those that every node which takes part has received and dbmail is done with. A node that
-    /// has been behind for longer than the patience is left out.
-    async fn currency(
+    /// Which messages can be settled now: of those that are late, those that every node which takes part has received and dbmail is done
+    /// with. A node that has been without one for longer than the patience is left out, unless it is the one that this is about.
+    async fn with_current<'a>(
         &self,
-        mailbox: MailboxId,
-        participants: &mut Vec<Participant<'_>>,
-        waited: &BTreeMap<BirthUid, f64>,
-    ) -> Result<BTreeSet<BirthUid>> {
-        let mut candidates: BTreeSet<BirthUid> =
-            waited.keys().copied().take(self.at_once.load(Ordering::Relaxed)).collect();
+        mut gathered: Gathered<'a>,
+        mut looks: Vec<Look<'a>>,
+        late: &BTreeMap<BirthUid, f64>,
+        about: Option<NodeId>,
+    ) -> Result<Gathered<'a>> {
+        let mailbox = gathered.matter.mailbox;
+        let mut candidates: BTreeSet<BirthUid> = late.keys().copied().take(self.at_once()).collect();
         if candidates.is_empty() {
-            return Ok(candidates);
+            return Ok(gathered);
         }
-        let waited_for = |birth: &BirthUid| waited.get(birth).copied().unwrap_or_default();
+        let waited_for = |birth: &BirthUid| late.get(birth).copied().unwrap_or_default();
         let mut postponed: BTreeSet<BirthUid> = BTreeSet::new();
-        for participant in participants.iter_mut() {
+        for participant in looks.iter_mut().map(|look| &mut look.participant) {
             participant.held = participant::held(&participant.client, mailbox, &candidates).await?;
             let delivering = participant::in_delivery(&participant.client, &candidates).await?;
             postponed.extend(delivering.into_iter().filter(|birth| waited_for(birth) < DELIVERY_PATIENCE_S));
         }
+        let there = snapshots(&looks);
         let (now, patience) = (Instant::now(), self.hub.mesh.patience);
         let mut paces = self.paces();
-        participants.retain(|participant| {
-            let lacking = candidates.iter().copied().filter(|birth| !participant.held.contains_key(birth)).collect();
-            let node = participant.node.endpoint.id;
-            let lost = paces.judge_lacking(mailbox, node, &lacking, now, patience) == Pace::Lost;
-            if lost {
-                tracing::debug!(node = participant.node.endpoint.name, "too far behind to take part in a settlement");
+        looks.retain(|look| {
+            let held = &look.participant.held;
+            let lacking = candidates.iter().copied().filter(|birth| !held.contains_key(birth)).collect();
+            let node = look.id();
+            let coming = Coming { there: &there, links: &look.links };
+            let takes_part = paces.judge_lacking(mailbox, node, &lacking, coming, now, patience) <= Pace::Behind
+                || about == Some(node);
+            if !takes_part {
+                tracing::debug!(
+                    node = look.participant.node.endpoint.name,
+                    "too far behind to take part in a settlement"
+                );
+                gathered.left_out.insert(node);
+                gathered.stranded.extend(self.is_stranded(look).then_some(node));
             }
-            !lost
+            takes_part
         });
         candidates.retain(|birth| {
-            !postponed.contains(birth) && participants.iter().all(|participant| participant.held.contains_key(birth))
+            !postponed.contains(birth) && looks.iter().all(|look| look.participant.held.contains_key(birth))
         });
-        Ok(candidates)
+        gathered.participants = looks.into_iter().map(|look| look.participant).collect();
+        gathered.matter.candidates = candidates;
+        Ok(gathered)
     }
+}
+
+/// What is late on any of these nodes, each with the longest time that it has waited.
+fn late_on(looks: &[Look<'_>]) -> BTreeMap<BirthUid, f64> {
+    let mut late: BTreeMap<BirthUid, f64> = BTreeMap::new();
+    for (birth, seconds) in looks.iter().flat_map(|look| &look.ripe) {
+        let longest = late.entry(*birth).or_default();
+        *longest = longest.max(*seconds);
+    }
+    late
+}
+
+fn snapshots(looks: &[Look<'_>]) -> BTreeMap<NodeId, Snapshot> {
+    looks.iter().map(|look| (look.id(), look.snapshot.clone())).collect()
 }

@@ -1,7 +1,8 @@
 //! Settlement: late messages get their new UIDs, on all nodes that can be reached and are current, at once.
 //!
 //! 1. Which nodes take part: those that can be reached, belong to the mesh and have the mailbox. One that has not received a late
-//!    message yet is waited for, up to `mesh.patience`; then it is left out and learns of the new UID as of any other change.
+//!    message yet is waited for, up to `mesh.patience`; then it is left out and learns of the new UID as of any other change. What is late
+//!    on a node that is stuck is settled with that node, and not hidden for as long as that takes.
 //! 2. Reserve: new numbers of the deciding node (the lowest that takes part), above every high line, committed before anyone
 //!    writes them. A settlement that breaks off burns them; they are never handed out again.
 //! 3. Lock the mailbox's line on each node, in the order of their numbers; the first is the mutex. Each node bounds by itself how
@@ -27,6 +28,7 @@ use crate::domain::rule::Held;
 use crate::domain::settlement::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::node::participant;
+use gather::Gathered;
 use write::Setback;
 
 /// The most messages settled at once: what can be written well within the lock bound. On a slow node it is less: what breaks off is
@@ -148,6 +150,7 @@ impl Settler {
                 tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
             }
         }
+        self.paces().tidy(Instant::now(), self.hub.mesh.patience);
         waiting || !mailboxes.is_empty()
     }
 
@@ -172,12 +175,37 @@ impl Settler {
         Ok((participant::ripe_mailboxes(&client, self.settle_after_s(), MAILBOXES_AT_ONCE).await?, true))
     }
 
-    /// Settles one mailbox. Returns how many messages got a new number.
+    /// Settles one mailbox with the nodes that keep pace; with one that lags, if something is late there. Returns how many messages got a
+    /// new number.
     ///
     /// # Errors
     /// `Transient`, `Unreachable`: try again later.
     pub async fn settle(&self, mailbox: MailboxId) -> Result<usize> {
-        let (mut participants, matter) = self.gather(mailbox).await?;
+        let Gathered { left_out, stranded, participants, matter } = self.gather(mailbox).await?;
+        if stranded.is_empty() {
+            return self.settle_among(participants, matter, None).await;
+        }
+        drop(participants);
+        let mut settled = Ok(0);
+        for node in stranded.into_iter().map(Some).chain([None]) {
+            let gathered = match node {
+                Some(node) => self.gather_with(mailbox, node, &left_out).await?,
+                None => self.gather_without(mailbox, &left_out).await?,
+            };
+            let more = self.settle_among(gathered.participants, gathered.matter, node).await;
+            settled = settled.and_then(|count| more.map(|more| count + more));
+        }
+        settled
+    }
+
+    /// Settles what was gathered. `about`: a node without which there is nothing to settle.
+    async fn settle_among(
+        &self,
+        mut participants: Vec<Participant<'_>>,
+        matter: Matter,
+        about: Option<NodeId>,
+    ) -> Result<usize> {
+        let mailbox = matter.mailbox;
         let mut busy: BTreeMap<NodeId, u32> = BTreeMap::new();
         let (mut reserved, mut reservations, mut lost) = (None, 0, 0);
         for attempt in 0..ATTEMPTS {
@@ -189,7 +217,7 @@ impl Settler {
             }
             if lost >= LOST_TRIES && participants.len() > 1 {
                 lost = 0;
-                drop_slowest(&mut participants, mailbox);
+                drop_slowest(&mut participants, mailbox, about);
             }
             let numbers = match reserved.take() {
                 Some(numbers) => numbers,
@@ -199,7 +227,7 @@ impl Settler {
             match self.write(&mut participants, &matter, &numbers, attempt >= GIVES_WAY).await {
                 Ok(plan) => {
                     self.log(mailbox, &plan, participants.len());
-                    self.forget(mailbox);
+                    self.paces().settled(mailbox, &matter.candidates);
                     return Ok(plan.numbers.len());
                 }
                 Err(Setback::TooLow(high)) => {
@@ -211,6 +239,9 @@ impl Settler {
                 Err(Setback::Busy(node, error)) => {
                     let tries = busy.entry(node).or_default();
                     *tries += 1;
+                    if *tries >= LOCK_TRIES && about == Some(node) {
+                        return Err(error);
+                    }
                     if *tries >= LOCK_TRIES {
                         tracing::info!(%mailbox, %node, %error, "settling without a node that does not give its lock");
                         participants.retain(|participant| participant.node.endpoint.id != node);
@@ -252,10 +283,9 @@ impl Settler {
 
 /// The node that is the furthest away keeps the others' servers waiting for longer than they hold a lock: it learns of the new UIDs as
 /// of any other change.
-fn drop_slowest(participants: &mut Vec<Participant<'_>>, mailbox: MailboxId) {
-    let slowest =
-        participants.iter().enumerate().max_by_key(|(_, participant)| participant.took).map(|(index, _)| index);
-    if let Some(index) = slowest {
+fn drop_slowest(participants: &mut Vec<Participant<'_>>, mailbox: MailboxId, about: Option<NodeId>) {
+    let others = participants.iter().enumerate().filter(|(_, participant)| about != Some(participant.node.endpoint.id));
+    if let Some((index, _)) = others.max_by_key(|(_, participant)| participant.took) {
         let gone = participants.remove(index);
         tracing::info!(%mailbox, node = gone.node.endpoint.name, "settling without a node that is too slow");
     }

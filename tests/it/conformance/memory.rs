@@ -46,6 +46,12 @@ impl Memory {
         &self.nodes[id as usize - 1]
     }
 
+    /// A flag that a client changes is a sign of a reader.
+    fn reads(&mut self, node: i16, folder: Folder) {
+        let now = self.now;
+        self.node(node).login(mailbox(folder), now, PRESENCE);
+    }
+
     fn join(&mut self, source: i16, target: i16, from: Cursor) {
         let (births, next) = self.at(source).changes(from, &BTreeSet::new());
         let states: Vec<State> = births.into_iter().filter_map(|birth| self.at(source).state(birth)).collect();
@@ -66,6 +72,43 @@ impl Memory {
         let others_top = |id: i16| nodes.iter().filter(|of| **of != id).map(|of| top(*of)).max().unwrap_or_default();
         nodes.iter().copied().filter(|id| others_top(*id) <= high(*id)).collect()
     }
+
+    fn late(&self, nodes: &[i16], folder: Folder) -> BTreeSet<BirthUid> {
+        nodes.iter().flat_map(|node| self.at(*node).late(mailbox(folder))).map(|(birth, _)| birth).collect()
+    }
+
+    fn lacks(&self, node: i16, folder: Folder, births: &BTreeSet<BirthUid>) -> bool {
+        self.views(&[node], folder, births)[0].messages.len() < births.len()
+    }
+
+    /// Settles what these nodes all have of what is late (`Settler::settle_among`).
+    fn settle_among(&mut self, nodes: &[i16], folder: Folder, late: &BTreeSet<BirthUid>, tear: Option<Tear>) {
+        let id = mailbox(folder);
+        let views = self.views(nodes, folder, late);
+        let is_held = |birth: &&BirthUid| views.iter().all(|view| view.messages.contains_key(birth));
+        let candidates: BTreeSet<BirthUid> = late.iter().filter(is_held).copied().collect();
+        if nodes.is_empty() || candidates.is_empty() {
+            return;
+        }
+        // Without the locks nobody knows who reads.
+        let views = self.views(nodes, folder, &candidates);
+        let guess: Vec<_> = views.iter().map(|view| NodeView { reported: view.high, ..view.clone() }).collect();
+        let in_need = settlement::in_need(&guess, &candidates).len();
+        let high = views.iter().map(|view| view.high).max().unwrap();
+        let reserved = self.node(nodes[0]).reserve(in_need, high);
+        if matches!(tear, Some(Tear::Reserved | Tear::Locked)) {
+            return;
+        }
+        let plan = settlement::plan(&views, &candidates, &reserved).unwrap();
+        let now = self.now;
+        for (written, node) in nodes.iter().enumerate() {
+            if tear == Some(Tear::Committed(written)) {
+                return;
+            }
+            let rows = self.at(*node).view(id, &candidates, now).1;
+            self.node(*node).write(id, &plan, &rows, now).unwrap();
+        }
+    }
 }
 
 impl Store for Memory {
@@ -82,8 +125,9 @@ impl Store for Memory {
         }
     }
 
-    async fn expunge(&mut self, node: i16, _: Folder, uid: Uid) {
+    async fn expunge(&mut self, node: i16, folder: Folder, uid: Uid) {
         let now = self.now;
+        self.reads(node, folder);
         assert!(self.node(node).expunge(uid, now));
     }
 
@@ -92,9 +136,14 @@ impl Store for Memory {
         assert!(self.node(node).move_to(uid, mailbox(to), now).is_some());
     }
 
-    async fn set_seen(&mut self, node: i16, _: Folder, uid: Uid, seen: bool) {
+    async fn set_seen(&mut self, node: i16, folder: Folder, uid: Uid, seen: bool) {
         let now = self.now;
-        assert!(self.node(node).set_seen(uid, seen, now));
+        let birth = self.at(node).birth_of(uid).unwrap();
+        // A flag that stays as it is is no change, and no sign.
+        if self.at(node).messages[&birth].seen.value != seen {
+            self.reads(node, folder);
+            assert!(self.node(node).set_seen(uid, seen, now));
+        }
     }
 
     async fn link(&mut self, source: i16, target: i16) {
@@ -107,33 +156,29 @@ impl Store for Memory {
     }
 
     async fn settle(&mut self, nodes: &[i16], folder: Folder, tear: Option<Tear>) {
-        let id = mailbox(folder);
-        let mut candidates: BTreeSet<BirthUid> =
-            nodes.iter().flat_map(|node| self.at(*node).late(id)).map(|(birth, _)| birth).collect();
-        let mut nodes = self.keeping_pace(nodes, folder);
-        let views = self.views(&nodes, folder, &candidates);
-        // Who lacks one of them is left out as well.
-        let has_all: Vec<bool> = views.iter().map(|view| view.messages.len() == candidates.len()).collect();
-        nodes = nodes.into_iter().zip(has_all).filter(|(_, has_all)| *has_all).map(|(node, _)| node).collect();
-        let views = self.views(&nodes, folder, &candidates);
-        candidates.retain(|birth| views.iter().all(|view| view.messages.contains_key(birth)));
-        if nodes.is_empty() || candidates.is_empty() {
+        if self.late(nodes, folder).is_empty() {
             return;
         }
-        let high = views.iter().map(|view| view.high).max().unwrap();
-        let in_need = settlement::in_need(&views, &candidates).len();
-        let reserved = self.node(nodes[0]).reserve(in_need, high);
-        if matches!(tear, Some(Tear::Reserved | Tear::Locked)) {
-            return;
+        let mut level = self.keeping_pace(nodes, folder);
+        let late = self.late(&level, folder);
+        level.retain(|node| !self.lacks(*node, folder, &late));
+        let left_out: BTreeSet<i16> = nodes.iter().copied().filter(|node| !level.contains(node)).collect();
+        let stranded = left_out.iter().copied().filter(|node| !self.late(&[*node], folder).is_empty());
+        let stranded: Vec<i16> = stranded.collect();
+        if stranded.is_empty() {
+            return self.settle_among(&level, folder, &late, tear);
         }
-        let plan = settlement::plan(&views, &candidates, &reserved).unwrap();
-        let now = self.now;
-        for (written, node) in nodes.into_iter().enumerate() {
-            if tear == Some(Tear::Committed(written)) {
-                return;
+        // What is late on a node that is stuck is settled with it, and then what is late on the others.
+        for about in stranded.into_iter().map(Some).chain([None]) {
+            let takes_part = |node: &i16| Some(*node) == about || !left_out.contains(node);
+            let mut nodes: Vec<i16> = nodes.iter().copied().filter(takes_part).collect();
+            let mut late = self.late(&nodes, folder);
+            if let Some(about) = about {
+                let held = &self.views(&[about], folder, &late)[0].messages;
+                late.retain(|birth| held.contains_key(birth));
             }
-            let rows = self.at(node).view(id, &candidates, now).1;
-            self.node(node).write(id, &plan, &rows, now).unwrap();
+            nodes.retain(|node| Some(*node) == about || !self.lacks(*node, folder, &late));
+            self.settle_among(&nodes, folder, &late, tear);
         }
     }
 
@@ -169,6 +214,12 @@ impl Store for Memory {
         });
         Told {
             shown: Folder::ALL.into_iter().map(|folder| (folder, shown(folder))).collect(),
+            lines: Folder::ALL
+                .into_iter()
+                .map(|folder| {
+                    (folder, (node.high(mailbox(folder)), node.mailboxes[&mailbox(folder)].reported(self.now)))
+                })
+                .collect(),
             became: became.collect(),
             late: Folder::ALL
                 .into_iter()

@@ -1,6 +1,7 @@
 //! The store in PostgreSQL: the production migrations, links and settlements, stepped by hand.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use dbmail_mesh::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -13,7 +14,7 @@ use dbmail_mesh::worker::settle::{self, Settler};
 use deadpool_postgres::{Client, Pool};
 
 use super::store::{Folder, Held, Store, Tear, Told};
-use super::{NODES, STRIDE};
+use super::{LOGINS, NODES, STRIDE};
 use crate::mesh::Mesh;
 
 const USER: &str = "alice";
@@ -49,6 +50,10 @@ impl Postgres {
             let endpoint = Endpoint::from(node);
             let pool = endpoint.pool("conformance").unwrap();
             let session = mesh.dbmail(node.id.0).await;
+            if LOGINS {
+                let presence = "select dbmail_mesh.set_presence('30 days')";
+                session.client().execute(presence, &[]).await.unwrap();
+            }
             let began = "select source_id, from_snapshot::text from dbmail_mesh.cursor";
             let rows = session.client().query(began, &[]).await.unwrap();
             let began = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -104,7 +109,8 @@ impl Store for Postgres {
         let (mut of_source, mut of_target) = (self.client(source).await, self.client(target).await);
         let beside = self.client(target).await;
         let bounds = Bounds { chunk_bytes: 1 << 20, lock_ms: 250, insists: true };
-        let route = Route { source: &self.sides[source as usize - 1].endpoint, here: NodeId(target), bounds };
+        let (pulse, endpoint) = (AtomicI64::new(0), &self.sides[source as usize - 1].endpoint);
+        let route = Route { source: endpoint, here: NodeId(target), bounds, pulse: &pulse };
         loop {
             let cursor = Cursor::read(&of_target, NodeId(source)).await.unwrap().unwrap();
             let read = SourceRead::begin(&mut of_source).await.unwrap();
@@ -164,6 +170,9 @@ impl Store for Postgres {
             let shown = session.search_above(mailbox, Uid(0)).await.unwrap();
             let shown = shown.iter().map(|listed| (listed.uid, names[&listed.unique_id], listed.flags.seen)).collect();
             told.shown.insert(folder, shown);
+            let lines = "select high, reported from dbmail_mesh.reported_lines where mailbox_idnr = $1";
+            let row = session.client().query_one(lines, &[&mailbox.0]).await.unwrap();
+            told.lines.insert(folder, (Uid(row.get(0)), Uid(row.get(1))));
             let late = "select birth_uid from dbmail_mesh.late where mailbox_idnr = $1";
             let rows = session.client().query(late, &[&mailbox.0]).await.unwrap();
             told.late.insert(folder, rows.iter().map(|row| BirthUid(row.get(0))).collect());

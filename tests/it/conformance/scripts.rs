@@ -1,9 +1,9 @@
 //! What is known to be hard, a script each.
 
-use super::LOGINS;
 use super::script::Step::{self, Converge, Deliver, Expunge, Link, Login, Move, Replay, Seen, Settle, Shows, Torn};
 use super::store::Folder::{self, Inbox, Work};
 use super::store::Tear;
+use super::{LOGINS, NODES};
 
 fn deliver(node: i16, folder: Folder, name: &str) -> Step {
     Deliver(node, folder, name.to_owned())
@@ -15,7 +15,7 @@ fn name(name: &str) -> String {
 
 /// All of them, those with logins only where logins count.
 pub(crate) fn all() -> Vec<(&'static str, Vec<Step>)> {
-    let mut scripts = vec![
+    let read = vec![
         ("list", mailing_list()),
         ("late", late_and_hidden()),
         ("torn", torn_settlements()),
@@ -26,6 +26,9 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Step>)> {
         ("third", a_third_node_learns_late()),
         ("seen", flags_of_what_is_renumbered()),
     ];
+    // With a reader everywhere.
+    let logins = || (1..=NODES).map(Login);
+    let mut scripts: Vec<_> = read.into_iter().map(|(name, steps)| (name, logins().chain(steps).collect())).collect();
     if LOGINS {
         scripts.push(("unread", nobody_reads()));
         scripts.push(("reader", a_reader_on_one_node()));

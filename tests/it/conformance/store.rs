@@ -41,6 +41,8 @@ pub(crate) struct Held {
 pub(crate) struct Told {
     /// What clients are shown, with \Seen.
     pub(crate) shown: BTreeMap<Folder, Vec<(Uid, BirthUid, bool)>>,
+    /// The high line and the reported line of each mailbox.
+    pub(crate) lines: BTreeMap<Folder, (Uid, Uid)>,
     /// What it has of each message that it knows.
     pub(crate) held: BTreeMap<BirthUid, Held>,
     /// The late messages of each mailbox.
@@ -56,7 +58,8 @@ impl fmt::Display for Told {
                 .iter()
                 .map(|(uid, birth, seen)| format!("{uid}:{birth}{}", if *seen { "s" } else { "" }))
                 .collect();
-            write!(f, " {folder:?} [{}]", shown.join(" "))?;
+            let (high, reported) = self.lines[folder];
+            write!(f, " {folder:?} {high}/{reported} [{}]", shown.join(" "))?;
         }
         let held: Vec<_> = self.held.iter().map(|(birth, held)| format!("{birth}{}{}", held.state, held.uid)).collect();
         let late: Vec<_> = self.late.iter().filter(|(_, births)| !births.is_empty()).collect();

@@ -103,8 +103,7 @@ async fn an_equal_copy_is_admitted_and_shares_its_content() {
     let worker = mesh.work();
     mesh.await_equal(inbox, 12).await;
     worker.stop().await;
-    let contents =
-        "select count(distinct physmessage_id) from dbmail_messages where status < 2 and message_idnr < 8589934592";
+    let contents = "select count(distinct physmessage_id) from dbmail_messages where status < 2 and message_idnr < 281474976710656";
     for id in [1, 2] {
         assert_eq!(mesh.count(id, contents).await, 11, "node {id}: the COPY shares its content");
     }

@@ -24,6 +24,8 @@ impl WorkerProcess {
         writeln!(settings, "[mesh]\nstride = {}", mesh.mesh.stride).unwrap();
         writeln!(settings, "settle_after = \"{}ms\"", mesh.mesh.settle_after.as_millis()).unwrap();
         writeln!(settings, "patience = \"{}ms\"", mesh.mesh.patience.as_millis()).unwrap();
+        let presence = mesh.mesh.presence.window().map_or("always".into(), |window| format!("{}s", window.as_secs()));
+        writeln!(settings, "presence = \"{presence}\"").unwrap();
         for node in &mesh.nodes {
             let host = match &node.connection.get_hosts()[0] {
                 tokio_postgres::config::Host::Unix(path) => path.to_str().unwrap().to_owned(),

@@ -22,7 +22,8 @@ async fn content_that_is_shared_stays_shared() {
     mesh.await_uids(1, inbox, &[uid.0, back.0]).await;
     worker.stop().await;
     for id in [1, 2] {
-        let contents = "select count(distinct physmessage_id) from dbmail_messages where message_idnr < 8589934592";
+        let contents =
+            "select count(distinct physmessage_id) from dbmail_messages where message_idnr < 281474976710656";
         assert_eq!(mesh.count(id, contents).await, 1, "node {id}");
         let parts = "select count(*) - count(distinct (hash, size)) from dbmail_mimeparts";
         assert_eq!(mesh.count(id, parts).await, 0, "node {id} stores a part twice");

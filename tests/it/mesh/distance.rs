@@ -102,8 +102,12 @@ async fn a_silent_node_holds_nobody_up() {
     mesh.dbmail(1).await.deliver(inbox, &Mail::named("a2")).await.unwrap();
     let worker = mesh.work();
     for id in [1, 2] {
-        mesh.await_count(id, "select count(*) from dbmail_messages where status < 2 and message_idnr < 8589934592", 3)
-            .await;
+        mesh.await_count(
+            id,
+            "select count(*) from dbmail_messages where status < 2 and message_idnr < 281474976710656",
+            3,
+        )
+        .await;
     }
     worker.stop().await;
     silent.abort();

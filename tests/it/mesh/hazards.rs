@@ -83,7 +83,7 @@ async fn what_a_link_shows_can_be_overtaken_and_is_renumbered() {
     let mut worker = mesh.psql(1).await;
     let batch = worker.transaction().await.unwrap();
     batch.batch_execute("set local dbmail_mesh.applying = 'on'").await.unwrap();
-    batch.query("select * from dbmail_mesh.lock_and_view(array[$1::bigint], '{}')", &[&inbox.0]).await.unwrap();
+    batch.query("select * from dbmail_mesh.lock_and_view(array[$1::bigint], '{}', 0)", &[&inbox.0]).await.unwrap();
     // It holds the line for longer than a delivery waits.
     let overtaker = session.deliver(inbox, &Mail::named("overtaker")).await.unwrap();
     reader.poll(&mut session).await.unwrap();

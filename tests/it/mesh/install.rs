@@ -87,7 +87,7 @@ async fn down_shows_what_was_late() {
     assert!(*uids.last().unwrap() > high);
     let found = mesh.dbmail(2).await.fetch(inbox, Uid(*uids.last().unwrap())).await.unwrap().unwrap();
     assert_eq!(found.listed.unique_id, "a");
-    assert_eq!(mesh.count(2, "select count(*) from dbmail_messages where message_idnr > 8589934591").await, 0);
+    assert_eq!(mesh.count(2, "select count(*) from dbmail_messages where message_idnr > 281474976710655").await, 0);
 }
 
 /// The same files under psql, in order.

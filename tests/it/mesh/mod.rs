@@ -14,7 +14,12 @@ mod hazards;
 mod install;
 mod mailboxes;
 mod modseq;
+mod moved;
+mod numbers_end;
+mod one_way;
 mod order;
+mod readers;
+mod readers_traffic;
 mod review;
 mod same;
 mod scenario;
@@ -24,7 +29,7 @@ mod untouched;
 
 use std::time::{Duration, Instant};
 
-use dbmail_mesh::config::{MeshSettings, NodeSettings, WorkerSettings};
+use dbmail_mesh::config::{MeshSettings, NodeSettings, Presence, WorkerSettings};
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
 use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::node::Endpoint;
@@ -74,6 +79,8 @@ impl Mesh {
         let mesh = MeshSettings {
             settle_after: Duration::from_millis(200),
             patience: Duration::from_secs(1),
+            // Where it matters who reads, the test says so.
+            presence: Presence::Always,
             ..MeshSettings::new(Stride(stride))
         };
         Self { nodes, mesh, worker: WorkerSettings::default() }

@@ -154,7 +154,7 @@ async fn mail_that_arrives_while_a_user_goes_is_not_lost_by_cascade() {
     let inbox = session.create_mailbox("bob", "INBOX").await.unwrap();
     // Its end, the quota, may wait for the worker.
     let delivery = tokio::spawn(async move { session.deliver(inbox, &Mail::named("m")).await.unwrap() });
-    let arrived = "select count(*) from dbmail_messages where unique_id = 'm' and message_idnr < 8589934592";
+    let arrived = "select count(*) from dbmail_messages where unique_id = 'm' and message_idnr < 281474976710656";
     mesh.await_count(1, arrived, 1).await;
     held.commit().await.unwrap();
     remover.await.unwrap().unwrap();

@@ -28,7 +28,7 @@ async fn a_settlement_torn_at_any_step_ends_equal_and_uses_no_number_twice() {
         slow.mesh.settle_after = std::time::Duration::from_secs(600);
         let worker = dbmail_mesh::worker::Worker::start(slow).unwrap();
         for id in [1, 2, 3] {
-            let held = "select (select count(*) from dbmail_mesh.late where row_idnr >= 8589934592)
+            let held = "select (select count(*) from dbmail_mesh.late where row_idnr >= 281474976710656)
                              + (select count(*) from dbmail_messages where status < 2)";
             mesh.await_count(id, held, delivered as i64).await;
         }

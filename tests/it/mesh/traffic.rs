@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dbmail_mesh::config::NodeSettings;
+use dbmail_mesh::config::{NodeSettings, Presence};
 use dbmail_mesh::domain::ids::{MailboxId, Uid};
 use dbmail_mesh::scratch::audit::audit;
 use dbmail_mesh::scratch::ledger::Ledger;
@@ -31,7 +31,8 @@ async fn the_guarantees_hold_under_traffic_and_killed_workers() {
     let seed =
         std::env::var("DBMAIL_MESH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed} (repeat with DBMAIL_MESH_SEED={seed})");
-    let mesh = Mesh::new("traffic", NODES, 8).await;
+    let mut mesh = Mesh::new("traffic", NODES, 8).await;
+    mesh.mesh.presence = Presence::For(Duration::from_secs(86_400));
     let places = create_mailboxes(&mesh).await;
     let ledger = Arc::new(Ledger::default());
     let stop = Arc::new(AtomicBool::new(false));
@@ -191,6 +192,9 @@ async fn read_along(
     stop: Arc<AtomicBool>,
 ) -> (Vec<IncrementalReader>, DeadUidWatch) {
     let mut session = Session::connect(&node.connection).await.unwrap();
+    for user in USERS {
+        session.login(user).await.unwrap();
+    }
     let mut readers: Vec<_> =
         places.iter().map(|(mailbox, _, _)| IncrementalReader::new(node.name.as_str(), *mailbox)).collect();
     let mut watch = DeadUidWatch::default();

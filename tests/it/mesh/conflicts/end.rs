@@ -51,10 +51,10 @@ const MAILBOXES: &str = "select m.mailbox_idnr, u.userid, m.name, m.no_select = 
 const MESSAGES: &str = "select g.unique_id, g.mailbox_idnr,
         array[g.seen_flag = 1, g.answered_flag = 1, g.deleted_flag = 1, g.flagged_flag = 1, g.draft_flag = 1],
         array(select k.keyword::text from dbmail_keywords k where k.message_idnr = g.message_idnr)
-    from dbmail_messages g where g.status < 2 and g.message_idnr < 8589934592";
+    from dbmail_messages g where g.status < 2 and g.message_idnr < 281474976710656";
 const KEPT: &str = "select g.unique_id
     from dbmail_mesh.late l join dbmail_messages g on g.message_idnr = l.row_idnr
-    where g.status = 5 and l.row_idnr >= 8589934592";
+    where g.status = 5 and l.row_idnr >= 281474976710656";
 const SUBSCRIPTIONS: &str = "select u.userid, s.mailbox_id
     from dbmail_subscription s join dbmail_users u on u.user_idnr = s.user_id";
 const RIGHTS: &str = include_str!("../../../../sql/scratch/audit_acls.sql");

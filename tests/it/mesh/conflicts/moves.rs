@@ -143,7 +143,8 @@ async fn a_copy_shares_its_content_everywhere() {
     apart.session(2).copy(two, inbox).await.unwrap();
     apart.meet().await;
     for node in [1, 2] {
-        let contents = "select count(distinct physmessage_id) from dbmail_messages where message_idnr < 8589934592";
+        let contents =
+            "select count(distinct physmessage_id) from dbmail_messages where message_idnr < 281474976710656";
         assert_eq!(apart.count(node, contents).await, 2, "node {node}");
         assert_eq!(apart.mesh.uids(node, inbox).await.len(), 4);
     }

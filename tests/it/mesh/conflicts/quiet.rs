@@ -11,12 +11,6 @@ use crate::mesh::Mesh;
 /// How long the nodes may take to become quiet.
 const DEADLINE: Duration = Duration::from_secs(45);
 
-/// For how long late messages are waited for where nodes are missing.
-const LATE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// What [`CHORES`] says of a late message.
-const WAITS_FOR_UID: &str = "waits for a UID";
-
 /// What a node still has to do by itself, a line each. A late message whose owner is gone waits for nothing: it is kept aside.
 const CHORES: &str = "
     select format('message %s waits for a UID in mailbox %s of %s', l.birth_uid, l.mailbox_idnr, u.userid)
@@ -75,19 +69,17 @@ impl Mesh {
     /// The same; what still waits at the deadline.
     pub async fn try_join_into(&self, targets: &[i16], deadline: Duration) -> Result<(), Vec<String>> {
         let worker = self.work_for(targets);
-        let quiet = self.await_quiet(targets, deadline, deadline).await;
+        let quiet = self.await_quiet(targets, deadline).await;
         worker.stop().await;
         quiet
     }
 
-    /// The same for one link, by a worker that knows of no other node. Messages that are late may have to wait until the others are
-    /// there: a node that lacks what a third one showed the source has no part in a settlement, and the source none in what was rescued
-    /// here, until it learns of that.
+    /// The same for one link, by a worker that knows of no other node.
     pub async fn try_join_link(&self, source: i16, target: i16, deadline: Duration) -> Result<(), Vec<String>> {
         let nodes = self.nodes.iter().filter(|node| [source, target].contains(&node.id.0)).cloned().collect();
         let alone = Self { nodes, mesh: self.mesh.clone(), worker: self.worker.clone() };
         let worker = alone.work_for(&[target]);
-        let quiet = alone.await_quiet(&[target], deadline, LATE_PATIENCE).await;
+        let quiet = alone.await_quiet(&[target], deadline).await;
         worker.stop().await;
         quiet
     }
@@ -140,9 +132,8 @@ impl Mesh {
         noted
     }
 
-    /// Waits until the links into `targets` have brought everything, and these nodes have nothing left to do. Late messages are only waited
-    /// for as long as said.
-    async fn await_quiet(&self, targets: &[i16], deadline: Duration, late: Duration) -> Result<(), Vec<String>> {
+    /// Waits until the links into `targets` have brought everything, and these nodes have nothing left to do.
+    async fn await_quiet(&self, targets: &[i16], deadline: Duration) -> Result<(), Vec<String>> {
         let mut clients = Vec::new();
         for node in &self.nodes {
             clients.push((node.id.0, self.psql(node.id.0).await));
@@ -150,10 +141,7 @@ impl Mesh {
         let begun = Instant::now();
         let mut before = Vec::new();
         loop {
-            let mut waits = waits(&clients, targets).await;
-            if begun.elapsed() > late {
-                waits.retain(|wait| !wait.contains(WAITS_FOR_UID));
-            }
+            let waits = waits(&clients, targets).await;
             // Two looks in a row, and nothing noted in between: a chore may have had news for a link that was looked at before it.
             let mut noted = Vec::new();
             for (_, client) in &clients {

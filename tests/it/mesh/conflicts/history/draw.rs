@@ -34,6 +34,9 @@ pub struct Round {
 pub struct Plan {
     pub rounds: Vec<Round>,
     pub worlds: usize,
+    /// Whether it matters who reads: of odd seeds. The first account of each history is
+    /// logged in on one node then, the second nowhere; else every mailbox counts as read.
+    pub readers_matter: bool,
 }
 
 impl Plan {
@@ -50,7 +53,7 @@ impl Plan {
             let events = (0..count).map(|_| Event::draw(&mut random)).collect();
             Round { acts, events }
         });
-        Self { rounds: rounds.collect(), worlds }
+        Self { rounds: rounds.collect(), worlds, readers_matter: seed % 2 == 1 }
     }
 
     /// This history alone.

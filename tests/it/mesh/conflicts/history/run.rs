@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dbmail_mesh::config::Presence;
 use dbmail_mesh::scratch::audit::quota;
 use dbmail_mesh::scratch::standin::Mail;
 
@@ -46,9 +47,17 @@ impl Faults {
 
 /// Lives through it in new databases, and looks at what comes of it. Returns how many acts took place besides.
 pub async fn run(plan: &Plan, prefix: &str) -> (Faults, usize) {
-    let mesh = Mesh::new(prefix, NODES, 4).await.hurried();
+    let mut mesh = Mesh::new(prefix, NODES, 4).await.hurried();
+    if plan.readers_matter {
+        mesh.mesh.presence = Presence::For(Duration::from_secs(86_400));
+    }
     let mut books: Vec<Book> = (0..plan.worlds).map(Book::new).collect();
     begin(&mesh, &mut books).await;
+    if plan.readers_matter {
+        for (book, node) in books.iter().zip(mesh.ids().into_iter().cycle()) {
+            mesh.dbmail(node).await.login(&book.userid(0)).await.unwrap();
+        }
+    }
     let mut took_place = 0;
     let mut sessions = Vec::new();
     for node in mesh.ids() {

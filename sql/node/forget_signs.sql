@@ -1,0 +1,2 @@
+-- $1 the most.
+select dbmail_mesh.forget_signs($1)
