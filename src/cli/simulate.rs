@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::{FOUND, OK};
-use crate::config::duration;
+use crate::config::{Presence, duration};
 use crate::domain::ids::Stride;
 use crate::error::Result;
-use crate::simulation::{self, Latency, Options, Outages, Presence, Rate, Report};
+use crate::simulation::{self, Latency, Options, Outages, Rate, Report};
 
 /// How many findings are printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -76,7 +76,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     faults: f64,
     /// For how long an owner who has logged in counts as a reader; or always, whether or not he has.
-    #[arg(long, value_name = "TIME", default_value = "30d")]
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = simulation::presence)]
     presence: Presence,
     /// As mesh.settle_after.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]

@@ -5,7 +5,7 @@
 //! settle as the real ones do (`worker::link`, `worker::settle`), and what goes wrong. No I/O and no clock; chance comes from a seed,
 //! so the same options give the same report.
 //!
-//! The guarantees are checked on the way, where something happens, and on all nodes in the end ([`ledger`], [`verdict`]).
+//! The guarantees are checked on the way, where something happens, and on all nodes in the end (`ledger`, `verdict`).
 
 mod arrivals;
 mod clients;
@@ -24,7 +24,7 @@ mod verdict;
 mod visits;
 mod world;
 
-pub use options::{Latency, NODES, Options, Outages, Presence, Rate};
+pub use options::{Latency, NODES, Options, Outages, Rate, presence};
 pub use report::{ClientsOfKind, Convergence, Report, Settlements, Simulated, UidSpace};
 
 use crate::error::Result;

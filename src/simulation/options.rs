@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{LOCK_BOUND_MAX, STRIDE_MAX, duration, show_duration};
+use crate::config::{LOCK_BOUND_MAX, Presence, STRIDE_MAX, duration, show_duration};
 use crate::domain::ids::Stride;
 use crate::error::{Error, Kind, Result};
 
@@ -114,33 +114,19 @@ impl fmt::Display for Latency {
     }
 }
 
-/// For how long an owner may be reading after he has logged in on a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// Every mailbox counts as read on every node.
-    Always,
-    /// For so long.
-    For(Duration),
+/// Reads a [`Presence`]: a duration, or "always".
+///
+/// # Errors
+/// How to write it.
+pub fn presence(text: &str) -> Result<Presence, String> {
+    if text == "always" {
+        return Ok(Presence::Always);
+    }
+    duration(text).map(Presence::For).map_err(|reason| format!("{reason}, or \"always\""))
 }
 
-impl FromStr for Presence {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "always" {
-            return Ok(Self::Always);
-        }
-        duration(text).map(Self::For).map_err(|_| "write a duration such as \"30d\", or \"always\"".to_owned())
-    }
-}
-
-impl fmt::Display for Presence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Always => f.write_str("always"),
-            Self::For(duration) => f.write_str(&show_duration(*duration)),
-        }
-    }
+pub(super) fn show_presence(presence: Presence) -> String {
+    presence.window().map_or_else(|| "always".to_owned(), show_duration)
 }
 
 /// Faults of one kind: how often one begins anywhere in the mesh, and how long one lasts on average.
@@ -313,9 +299,9 @@ mod tests {
             assert!(text.parse::<Latency>().is_err(), "{text:?}");
         }
         for text in ["always", "30d"] {
-            assert_eq!(text.parse::<Presence>().unwrap().to_string(), text);
+            assert_eq!(show_presence(presence(text).unwrap()), text);
         }
-        assert!("never".parse::<Presence>().is_err());
+        assert!(presence("never").is_err());
     }
 
     #[test]

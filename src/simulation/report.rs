@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::options::{Options, Outages};
+use super::options::{Options, Outages, show_presence};
 use super::queue::Micros;
 use crate::config::show_duration;
 use crate::domain::budget::UID_LAST;
@@ -196,7 +196,7 @@ impl From<&Options> for Simulated {
             worker_crashes,
             worker_crash_length,
             faults: options.faults,
-            presence: options.presence.to_string(),
+            presence: show_presence(options.presence),
             settle_after: show_duration(options.settle_after),
             patience: show_duration(options.patience),
             lock_bound: show_duration(options.lock_bound),

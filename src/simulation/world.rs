@@ -7,11 +7,12 @@ use super::clients::{Client, Kind};
 use super::ledger::Ledger;
 use super::links::{Batch, Link, LinkId};
 use super::network::{At, Network};
-use super::options::{Options, Presence};
+use super::options::Options;
 use super::queue::{Micros, Queue};
 use super::random::{Random, Stream};
 use super::report::Settlements;
 use super::settling::{Settlement, SettlementId, Task};
+use crate::config::Presence;
 use crate::domain::ids::{MailboxId, NodeId, Uid};
 use crate::domain::reported::Time;
 use crate::model::Node;
@@ -206,10 +207,7 @@ impl<'a> World<'a> {
 
     /// For how long a login counts, in microseconds.
     pub(super) fn presence(&self) -> Option<i64> {
-        match self.options.presence {
-            Presence::Always => None,
-            Presence::For(length) => Some(Micros::of(length).0),
-        }
+        self.options.presence.window().map(|window| Micros::of(window).0)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::world::World;
-use super::super::{Options, Outages, Presence, Rate, Report, run};
+use super::super::{Options, Outages, Rate, Report, run};
 use super::Mutant;
+use crate::config::Presence;
 use crate::domain::ids::Stride;
 
 const MINUTE: Duration = Duration::from_secs(60);
