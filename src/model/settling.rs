@@ -53,6 +53,20 @@ impl Node {
         numbers
     }
 
+    /// The numbers that messages were given, as far as this node knows.
+    pub fn numbers_of(&self, births: &BTreeSet<BirthUid>) -> BTreeMap<BirthUid, BTreeSet<Uid>> {
+        births.iter().filter_map(|birth| Some((*birth, self.messages.get(birth)?.numbers.clone()))).collect()
+    }
+
+    /// A settlement tells each node that takes part what the others know of the numbers that its messages were given.
+    pub fn learn(&mut self, numbers: &BTreeMap<BirthUid, BTreeSet<Uid>>) {
+        for (birth, numbers) in numbers {
+            if let Some(stored) = self.messages.get_mut(birth) {
+                stored.numbers.extend(numbers);
+            }
+        }
+    }
+
     /// Writes this node's part of a plan, and notes it as a change of its own, so that whoever takes no part hears of it.
     ///
     /// # Errors

@@ -101,11 +101,17 @@ impl Memory {
         }
         let plan = settlement::plan(&views, &candidates, &reserved).unwrap();
         let now = self.now;
+        let mut numbers: BTreeMap<BirthUid, BTreeSet<Uid>> = BTreeMap::new();
+        let given = plan.numbers.iter().map(|(birth, uid)| (*birth, BTreeSet::from([*uid])));
+        for (birth, known) in nodes.iter().flat_map(|node| self.at(*node).numbers_of(&candidates)).chain(given) {
+            numbers.entry(birth).or_default().extend(known);
+        }
         for (written, node) in nodes.iter().enumerate() {
             if tear == Some(Tear::Committed(written)) {
                 return;
             }
             let rows = self.at(*node).view(id, &candidates, now).1;
+            self.node(*node).learn(&numbers);
             self.node(*node).write(id, &plan, &rows, now).unwrap();
         }
     }
