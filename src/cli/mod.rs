@@ -6,6 +6,7 @@ mod migrate;
 mod output;
 mod plan;
 mod run;
+mod simulate;
 mod status;
 
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ enum Command {
     Migrate(migrate::Args),
     Plan(plan::Args),
     Run(run::Args),
+    Simulate(simulate::Args),
     Status(status::Args),
 }
 
@@ -120,6 +122,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
+            Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,
         }
     })

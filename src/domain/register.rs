@@ -4,7 +4,7 @@ use super::stamp::Stamp;
 
 /// A value with the stamp of its last write. The later write wins; of two values that were never written since they were adopted, or
 /// bear the same stamp for whatever reason, the greater does. So joining is taking the greater of two registers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Register<T> {
     /// When and where it was written.
     pub stamp: Stamp,

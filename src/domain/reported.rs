@@ -22,7 +22,7 @@ pub enum Readers {
 }
 
 /// What a node knows of a mailbox's UIDs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line {
     /// The highest UID that was ever visible. Never falls.
     pub high: Uid,
@@ -39,6 +39,13 @@ impl Line {
         let may_have_been_read =
             readers.may_read_at(self.raised_at) || (readers != Readers::Never && self.raised_at > now);
         if may_have_been_read { self.high } else { self.reported.min(self.high) }
+    }
+
+    /// The same line with what may have been reported by `now` written down. Before a share, or the setting, ends: the line must not
+    /// fall because nobody knows any more that there were readers.
+    #[must_use]
+    pub fn pinned(self, readers: Readers, now: Time) -> Self {
+        Self { reported: self.reported(readers, now), ..self }
     }
 
     /// A message becomes visible at `now` under `uid`, above the high line or not.

@@ -15,6 +15,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The snapshot of a node on which all transactions before `next` have ended, and none after.
+    pub fn before(next: u64) -> Self {
+        Self { next, open: BTreeSet::new() }
+    }
+
     /// Whether this snapshot sees all that the other, of the same node, sees. As `dbmail_mesh.covers()`.
     pub fn covers(&self, other: &Self) -> bool {
         self.next >= other.next && self.open.iter().all(|xid| *xid >= other.next || other.open.contains(xid))

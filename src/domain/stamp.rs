@@ -19,6 +19,12 @@ impl Stamp {
         (self.0 > 0).then_some(NodeId((self.0 & ((1 << NODE_BITS) - 1)) as i16))
     }
 
+    /// The stamp of a write by `node` at `now` (microseconds since 2020) that follows the one with this stamp, as
+    /// `dbmail_mesh.next_stamp` makes it.
+    pub fn next(self, now: i64, node: NodeId) -> Self {
+        Self((now.max((self.0 >> NODE_BITS) + 1) << NODE_BITS) | i64::from(node.0))
+    }
+
     /// The earliest stamp of `node` that is later than this one, whatever the clock says: a write that gives way to any other that was
     /// made in the meantime.
     pub fn just_after(self, node: NodeId) -> Self {

@@ -13,13 +13,10 @@ use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::marks::{FLAGS, Marks, News};
 use crate::domain::modseq::{Due, Modseq};
 use crate::domain::register::Register;
+pub use crate::domain::rule::FIRST_HIDDEN_ROW;
 use crate::domain::rule::{Action, Held, RowId};
 use crate::domain::stamp::Stamp;
 use crate::error::{Error, Kind, Result};
-
-/// Rows from here on are in the staging mailbox; no client is ever shown them. The same number is in the SQL. Numbers run on above the last
-/// UID, since an error would lose mail; they never get here: at a thousand a second that takes 8,900 years.
-pub const FIRST_HIDDEN_ROW: i64 = 1 << 48;
 
 /// What a node has, as seen under its locks.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ mod hub;
 mod keeper;
 mod link;
 mod moved;
-mod pace;
+pub(crate) mod pace;
 pub mod settle;
 
 use std::collections::BTreeSet;

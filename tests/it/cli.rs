@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_postgres::Client;
 
 /// The command with nothing of ours in its environment.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dbmail-mesh"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("DBMAIL_MESH_") {
@@ -32,7 +32,7 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-fn ended(command: &mut Command) -> Ended {
+pub(crate) fn ended(command: &mut Command) -> Ended {
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }

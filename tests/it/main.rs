@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 mod cli;
+mod conformance;
 mod demo;
 mod mesh;
 mod migrate;
@@ -17,5 +18,6 @@ mod scratch_reader;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;
+mod simulate;
 mod sql_files;
 mod status;
