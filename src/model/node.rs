@@ -112,7 +112,7 @@ impl Node {
     }
 
     /// Moves the sequence towards a UID that came from elsewhere (`dbmail_mesh.keep_up`).
-    pub(super) fn keep_up(&mut self, uid: Uid) {
+    pub fn keep_up(&mut self, uid: Uid) {
         let below = Uid(uid.0 - i64::from(self.stride.0));
         if self.sequence < below {
             self.draw(below);
