@@ -17,5 +17,6 @@ mod scratch_reader;
 mod scratch_schema;
 mod scratch_standin;
 mod settings;
+mod small_world;
 mod sql_files;
 mod status;

@@ -1,7 +1,7 @@
 //! All histories, the shortest first; worlds that are equal are visited once.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::law::Law;
@@ -22,6 +22,13 @@ pub struct Explored {
     pub ends: usize,
     /// The most steps that a history has.
     pub longest: usize,
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { states, steps, healed, ends, longest } = self;
+        write!(f, "{states} states, {steps} steps, {ends} ends, {healed} healed, at most {longest} steps long")
+    }
 }
 
 /// A history that breaks a guarantee.
@@ -94,7 +101,7 @@ fn broken(
                 _ = writeln!(history, "{}", story::tell(step, &after));
                 world = after;
             }
-            Err(_) => _ = writeln!(history, "{step:?}"),
+            Err(_) => _ = writeln!(history, "{}", story::what(step, &world)),
         }
     }
     _ = writeln!(history, "{}: {}", violation.guarantee, violation.what);

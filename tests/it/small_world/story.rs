@@ -44,7 +44,8 @@ fn node(node: &Node, told: &Option<&Uid>) -> String {
     format!("[{}]{told}", text.join(" "))
 }
 
-fn what(step: Step, after: &World) -> String {
+/// What a step does.
+pub fn what(step: Step, after: &World) -> String {
     match step {
         Step::Deliver(at, mailbox) => format!("{}: mail for mailbox {mailbox}", name(at)),
         Step::Login(at) => format!("{}: the owner logs in", name(at)),

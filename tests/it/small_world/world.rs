@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use dbmail_mesh::domain::ids::{BirthUid, MailboxId, NodeId, Stride, Uid};
+use dbmail_mesh::domain::register::Register;
 use dbmail_mesh::domain::reported::Time;
-use dbmail_mesh::domain::rule::Action;
+use dbmail_mesh::domain::rule::{Action, Held};
 use dbmail_mesh::domain::settlement::{self, Plan};
 use dbmail_mesh::model::{Decision, Node, Rows, State};
 
@@ -58,6 +59,10 @@ pub struct Bounds {
     /// Whether a link looks and writes in two steps.
     pub looks: bool,
 }
+
+/// A world in which nothing happens, to begin with.
+pub const SMALL: Bounds =
+    Bounds { nodes: 2, operations: 0, crashes: 0, partial: 0, kinds: &[], read: false, looks: false };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -131,7 +136,7 @@ struct Arrival {
     to: usize,
     state: State,
     action: Option<WrittenAs>,
-    place: dbmail_mesh::domain::register::Register<MailboxId>,
+    place: Register<MailboxId>,
     row_mailbox: Option<MailboxId>,
 }
 
@@ -336,7 +341,9 @@ impl World {
                 }
             }),
             Step::Expunge(index, uid) => {
-                world.watch.known_dead_by.extend(self.nodes[index].birth_of(uid).map(|birth| (birth, 0)));
+                if let Some(birth) = self.nodes[index].birth_of(uid) {
+                    world.watch.known_dead_by.entry(birth).or_default();
+                }
                 world.operate(index, |node, now| _ = node.expunge(uid, now));
             }
             Step::Seen(index, uid) => world.operate(index, |node, now| {
@@ -478,7 +485,7 @@ impl World {
         let refused = members(settlement.nodes).zip(&settlement.rows).any(|(index, rows)| {
             (*self.nodes[index]).clone().write(settlement.mailbox, &plan, rows, self.now).is_err()
         });
-        settlement.stage = if refused && law.locks() { Stage::Reserved } else { Stage::Written(settlement.nodes) };
+        settlement.stage = if refused { Stage::Reserved } else { Stage::Written(settlement.nodes) };
         if refused {
             (settlement.actions, settlement.numbers) = Default::default();
             settlement.rows = Vec::new();
@@ -562,11 +569,12 @@ impl World {
                 }
             }
             let differ = self.nodes[index].messages.iter().find(|(birth, stored)| {
-                self.nodes[first].state(**birth).as_ref().is_none_or(|of| {
-                    (of.incoming.dead, &of.place, &of.seen)
-                        != (stored.held == dbmail_mesh::domain::rule::Held::Dead, &stored.place, &stored.seen)
-                        && !of.incoming.dead
-                })
+                let dead = stored.held == Held::Dead;
+                match self.nodes[first].state(**birth) {
+                    Some(of) if of.incoming.dead || dead => of.incoming.dead != dead,
+                    Some(of) => (&of.place, &of.seen) != (&stored.place, &stored.seen),
+                    None => !dead,
+                }
             });
             if let Some((birth, _)) = differ {
                 return violation('D', format!("{birth} differs between the nodes"));
