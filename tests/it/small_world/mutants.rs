@@ -188,10 +188,10 @@ impl Law for NumbersOfItsOwn {
         let new: BTreeSet<Uid> = plan.numbers.values().copied().collect();
         for (node, actions) in &mut plan.actions {
             for action in actions.values_mut() {
-                if let Action::Move { to, .. } = action {
-                    if new.contains(to) {
-                        to.0 += i64::from(node.0) - 1;
-                    }
+                if let Action::Move { to, .. } = action
+                    && new.contains(to)
+                {
+                    to.0 += i64::from(node.0) - 1;
                 }
             }
         }

@@ -51,8 +51,8 @@ pub struct Watch {
     /// How often something happened for which a message may need another: a settlement without all nodes, one that broke off, a node lost,
     /// a move to another mailbox.
     pub excuses: u8,
-    /// The nodes on which each new number was written.
-    wrote: BTreeMap<(BirthUid, Uid), Nodes>,
+    /// The nodes on which each new number was written: for one mailbox, for it may lie below what was told of another.
+    wrote: BTreeMap<(MailboxId, BirthUid, Uid), Nodes>,
 }
 
 impl Watch {
@@ -121,7 +121,7 @@ impl Watch {
             if !members(nodes).any(|index| told(&index)) {
                 return violation('F', format!("{uid} becomes {number}, though no client was told of as much"));
             }
-            let wrote = self.wrote.get(&(birth, uid)).copied().unwrap_or_default();
+            let wrote = self.wrote.get(&(mailbox, birth, uid)).copied().unwrap_or_default();
             if nodes & !wrote == 0 {
                 return violation('F', format!("{uid} becomes {number}, and all who decide had given it that"));
             }
@@ -134,9 +134,9 @@ impl Watch {
         Ok(())
     }
 
-    /// A message was given a number on a node.
-    pub fn wrote(&mut self, index: usize, birth: BirthUid, number: Uid) {
-        *self.wrote.entry((birth, number)).or_default() |= 1 << index;
+    /// A message was given a number for a mailbox on a node.
+    pub fn wrote(&mut self, index: usize, mailbox: MailboxId, birth: BirthUid, number: Uid) {
+        *self.wrote.entry((mailbox, birth, number)).or_default() |= 1 << index;
     }
 }
 

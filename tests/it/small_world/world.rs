@@ -357,7 +357,7 @@ impl World {
                 world.watch.excuses += 1;
                 world.operate(index, |node, now| number = node.move_to(uid, mailbox, now));
                 if let (Some(birth), Some(number)) = (birth, number.filter(|number| *number != uid)) {
-                    world.watch.wrote(index, birth, number);
+                    world.watch.wrote(index, mailbox, birth, number);
                 }
             }
             Step::Wait => {
@@ -509,7 +509,7 @@ impl World {
             node.outbox.truncate(outbox);
         }
         for (&birth, &number) in &settlement.numbers {
-            self.watch.wrote(index, birth, number);
+            self.watch.wrote(index, settlement.mailbox, birth, number);
         }
         if let Stage::Written(nodes) = &mut settlement.stage {
             *nodes &= !(1 << index);

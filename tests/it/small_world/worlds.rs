@@ -45,6 +45,11 @@ pub const TWO_LARGER: &[World] = &[
         "two nodes, read, two settlements that break off among more mail",
         Bounds { operations: 3, crashes: 2, partial: 1, kinds: &[Deliver, Expunge], read: true, ..TWO_NODES },
     ),
+    (
+        "two nodes, read, a settlement that breaks off among more mail",
+        Bounds { operations: 4, crashes: 1, kinds: &[Deliver, Expunge], read: true, ..TWO_NODES },
+    ),
+    ("two nodes, read, four operations", Bounds { operations: 4, kinds: ALL, read: true, looks: true, ..TWO_NODES }),
     ("two nodes, four operations", Bounds { operations: 4, crashes: 1, partial: 1, kinds: ALL, ..TWO_NODES }),
 ];
 
