@@ -133,7 +133,8 @@ impl Node {
         stored.numbers.extend(&state.numbers);
         if !was_dead && !state.incoming.dead {
             stored.seen.join(state.seen.clone());
-            stored.place = decision.place.clone();
+            // As the statement does that writes it: by the stamps that are there by then, whatever was there at the look.
+            stored.place.join(decision.place.clone());
         }
         if let Some(action) = decision.action {
             self.carry_out(birth, &mut stored, action, now);

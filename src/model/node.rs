@@ -115,7 +115,7 @@ impl Node {
     }
 
     /// Moves the sequence towards a UID that came from elsewhere (`dbmail_mesh.keep_up`).
-    pub(super) fn keep_up(&mut self, uid: Uid) {
+    pub fn keep_up(&mut self, uid: Uid) {
         let below = Uid(uid.0 - STEPS_BEHIND_MAX * i64::from(self.stride.0));
         // A sequence from which nothing was drawn says that its first number was (`last_value`).
         let last = self.sequence.max(Uid(i64::from(self.id.0)));

@@ -116,6 +116,19 @@ fn a_row_that_dbmail_moves_between_look_and_write_refuses_the_plan() {
 }
 
 #[test]
+fn a_place_that_was_written_after_the_look_is_not_overwritten() {
+    let (mut a, mut b) = (node(1), node(2));
+    let birth = a.deliver(INBOX, NOW);
+    send(&a, &mut b);
+    a.set_seen(Uid(1), true, NOW);
+    let state = a.state(birth).unwrap();
+    let decision = b.decide(&state, |_| Uid(0));
+    b.move_to(Uid(1), WORK, NOW);
+    b.apply(a.id, &state, &decision, NOW);
+    assert_eq!((b.messages[&birth].place.value, b.messages[&birth].seen.value), (WORK, true));
+}
+
+#[test]
 fn the_line_does_not_fall_when_a_share_ends() {
     let mut a = node(1);
     a.deliver(INBOX, NOW);

@@ -19,5 +19,6 @@ mod scratch_schema;
 mod scratch_standin;
 mod settings;
 mod simulate;
+mod small_world;
 mod sql_files;
 mod status;
