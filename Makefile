@@ -1,8 +1,8 @@
-# `make test` and `make demo` do all that a fresh Debian machine with a Rust toolchain needs.
+# `make test`, `make demo` and `make busy` do all that a fresh Debian machine with a Rust toolchain needs.
 
 CARGO ?= cargo
 
-.PHONY: test demo lint needs
+.PHONY: test demo busy lint needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -10,6 +10,11 @@ test: needs
 
 demo: needs
 	$(CARGO) run --release --locked -- demo
+
+# A mailbox that receives BUSY_RATE messages a second on each of three nodes for BUSY_SECONDS, and how long everything took.
+busy: needs
+	BUSY_SECONDS=$${BUSY_SECONDS:-60} BUSY_RATE=$${BUSY_RATE:-50} \
+	  $(CARGO) test --release --locked --test it a_busy_mailbox_settles -- --nocapture
 
 lint:
 	$(CARGO) fmt --check

@@ -111,7 +111,9 @@ comment on column dbmail_mesh.number.uid is 'The number.';
 comment on column dbmail_mesh.number.birth_uid is 'The message: its first UID.';
 comment on column dbmail_mesh.number.decided_by is 'Node that gave out the number.';
 comment on column dbmail_mesh.number.decided_at is 'When, by that node''s clock.';
-create index number_by_birth on dbmail_mesh.number (birth_uid);
+-- With the number: the highest one of a message is looked for all the time, and by birth alone that is planned, as long as nothing has
+-- analyzed the table, as a walk through all numbers from the top, for each message.
+create index number_by_birth on dbmail_mesh.number (birth_uid, uid);
 
 create table dbmail_mesh.tombstone (
   birth_uid bigint primary key,

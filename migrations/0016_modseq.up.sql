@@ -157,6 +157,9 @@ as $$
     on g.message_idnr = coalesce((select max(n.uid) from dbmail_mesh.number n where n.birth_uid = l.key), l.key)
   join jsonb_to_recordset(tides) as t(mailbox bigint, seq bigint) on t.mailbox = g.mailbox_idnr
   where g.status < 2 and g.seq <= t.seq
+    -- One that is as it was delivered is found by its UID. In a busy mailbox nearly all are.
+    and (exists (select from dbmail_mesh.message_register r where r.birth_uid = l.key)
+         or exists (select from dbmail_mesh.keyword_register k where k.birth_uid = l.key))
   group by g.message_idnr, g.mailbox_idnr
   order by g.message_idnr
   limit most

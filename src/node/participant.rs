@@ -155,8 +155,25 @@ pub struct Reserved {
     pub decided_at: String,
 }
 
-/// Sets new numbers of this node aside, one a message, all above `above`. `client` must not be in a transaction: the numbers have
-/// to be committed before anyone writes them.
+impl Reserved {
+    /// No numbers.
+    pub fn nothing() -> Self {
+        Self { uids: BTreeSet::new(), decided_by: NodeId(0), decided_at: String::new() }
+    }
+}
+
+/// Makes a session wait until what it commits is flushed: before it may [`reserve`].
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn flush_commits(client: &impl GenericClient) -> Result<()> {
+    client.batch_execute("set synchronous_commit = on").await?;
+    client.prepare_cached(include_str!("../../sql/node/reserve.sql")).await?;
+    Ok(())
+}
+
+/// Sets new numbers of this node aside, one a message, all above `above`. `client` must not be in a transaction, and must flush its
+/// commits: the numbers have to be durable before anyone writes them.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
@@ -168,13 +185,21 @@ pub async fn reserve(
     above: Uid,
 ) -> Result<Reserved> {
     let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
-    client.batch_execute("set synchronous_commit = on").await?;
     let rows = ask::rows(client, include_str!("../../sql/node/reserve.sql"), &[&mailbox.0, &births, &above.0]).await?;
     Ok(Reserved {
         decided_by: node,
         uids: rows.iter().map(|row| Uid(row.get("uid"))).collect(),
         decided_at: rows.first().map(|row| row.get("decided_at")).unwrap_or_default(),
     })
+}
+
+/// The highest UID that a delivery took because it did not get the lock of the mailbox in time.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn highest_overtaking(client: &impl GenericClient, mailbox: MailboxId) -> Result<Uid> {
+    let row = ask::row(client, include_str!("../../sql/node/highest_overtaking.sql"), &[&mailbox.0]).await?;
+    Ok(Uid(row.get::<_, Option<i64>>("uid").unwrap_or_default()))
 }
 
 /// Prepares the statements of a settlement, so that none needs a round trip of its own for it while locks are held.
@@ -187,6 +212,7 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
         include_str!("../../sql/target/lock_and_view.sql"),
         include_str!("../../sql/node/numbers_of.sql"),
         include_str!("../../sql/target/write_plan.sql"),
+        include_str!("../../sql/node/highest_overtaking.sql"),
     ] {
         transaction.prepare_cached(sql).await?;
     }

@@ -34,6 +34,8 @@ const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 const BATCHES_BEHIND: u32 = 5;
 /// So many passing failures in a row are reported.
 const TRANSIENT_FAILURES: u32 = 10;
+/// A link rests for as long as its last batch took, but not longer than this.
+const BREATH_MAX: Duration = Duration::from_millis(200);
 /// After so many failures in a row, what a batch brings is no sign of life: it has come before.
 const FAILS: u32 = 5;
 /// So often a batch gives way to sessions of dbmail that wait for a message which it renumbers.
@@ -187,6 +189,7 @@ impl Link {
         let mut full_batches = 0;
         while self.guard.is_active() {
             bell.borrow_and_update();
+            let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
                 .await
                 .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
@@ -195,6 +198,10 @@ impl Link {
             full_batches = if more { full_batches + 1 } else { 0 };
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
+            }
+            if moved && !more {
+                // What one message costs is a small part of what a batch costs: let some more come together.
+                tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
             }
             if moved {
                 nap = None;

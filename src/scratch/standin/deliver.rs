@@ -1,5 +1,7 @@
 //! LMTP delivery, APPEND and COPY.
 
+use std::time::Instant;
+
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -149,11 +151,14 @@ impl Session {
         let [seen, answered, deleted, flagged, draft] = &source.flags;
         let values: Parameters<'_> =
             &[&mailbox.0, &source.physmessage, seen, answered, deleted, flagged, draft, &unique_id];
+        let begun = Instant::now();
         let inserted = work.query_opt(sql::INSERT_MESSAGE, values).await;
+        let took = begun.elapsed();
         let inserted =
             inserted.map_err(|error| error.context(format!("copy of row {} to mailbox {mailbox}", source.row)))?;
         let uid = Uid(inserted.map(|row| row.get(0)).ok_or_else(|| nothing_returned("dbmail_messages"))?);
         work.commit().await?;
+        self.insert_took = took;
         Ok(Some(uid))
     }
 

@@ -1,6 +1,7 @@
 //! One connection as a dbmail process holds it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -27,6 +28,8 @@ pub struct Session {
     statements: Statements,
     /// Owners of the mailboxes that were used here. Like dbmail, a session goes on using what it once looked up.
     pub(super) owners: HashMap<MailboxId, i64>,
+    /// How long the last INSERT of a message that clients see took.
+    pub(super) insert_took: Duration,
 }
 
 impl Session {
@@ -40,7 +43,13 @@ impl Session {
             config.application_name(APPLICATION_NAME);
         }
         let client = connect(&config).await?;
-        Ok(Self { client, statements: Statements::default(), owners: HashMap::new() })
+        Ok(Self { client, statements: Statements::default(), owners: HashMap::new(), insert_took: Duration::ZERO })
+    }
+
+    /// How long the last INSERT of a message that clients see took, as this side of the connection has it: there a delivery waits for
+    /// its mailbox's line.
+    pub fn insert_took(&self) -> Duration {
+        self.insert_took
     }
 
     /// The connection, for what a test wants to ask besides.

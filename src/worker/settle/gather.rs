@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join, try_join_all};
 
-use super::{MESSAGES_AT_ONCE, Matter, Participant, Settler};
+use super::{Matter, Participant, Settler, portion};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
@@ -95,8 +95,8 @@ impl Settler {
         let births: BTreeSet<BirthUid> = late.keys().copied().collect();
         let held = participant::held(&its.participant.client, mailbox, &births).await?;
         // Its own come first: there may be more than are settled at once.
-        let own: BTreeSet<BirthUid> = its.ripe.keys().copied().take(self.at_once()).collect();
-        let room = self.at_once() - own.len();
+        let own: BTreeSet<BirthUid> = its.ripe.keys().copied().take(self.portion.size()).collect();
+        let room = self.portion.size() - own.len();
         let others: BTreeSet<BirthUid> = held.into_keys().filter(|birth| !own.contains(birth)).take(room).collect();
         late.retain(|birth, _| own.contains(birth) || others.contains(birth));
         self.with_current(Gathered::nothing(mailbox), looks, &late, Some(node)).await
@@ -120,20 +120,15 @@ impl Settler {
         !look.ripe.is_empty() && self.hub.targets().any(|node| node.endpoint.id == look.id())
     }
 
-    fn at_once(&self) -> usize {
-        self.at_once.load(Ordering::Relaxed)
-    }
-
     /// Which nodes are too far behind in the mailbox.
     async fn keep_pace(&self, mailbox: MailboxId, looks: &[Look<'_>]) -> Result<BTreeMap<NodeId, Pace>> {
         let participants = || looks.iter().map(|look| &look.participant);
         let low = participants().map(|participant| participant.high).min().unwrap_or_default();
-        let mut tops: BTreeMap<NodeId, Uid> = BTreeMap::new();
-        for participant in participants().filter(|participant| participant.high > low) {
-            if let Some(top) = participant::top_above(&participant.client, mailbox, low).await? {
-                tops.insert(participant.node.endpoint.id, top);
-            }
-        }
+        let tops = participants().filter(|participant| participant.high > low).map(async |participant| {
+            let top = participant::top_above(&participant.client, mailbox, low).await?;
+            Ok::<_, Error>((participant.node.endpoint.id, top.unwrap_or_default()))
+        });
+        let tops: BTreeMap<NodeId, Uid> = try_join_all(tops).await?.into_iter().collect();
         let there = snapshots(looks);
         let (now, patience) = (Instant::now(), self.hub.mesh.patience);
         let mut paces = self.paces();
@@ -192,7 +187,7 @@ impl Settler {
             &client,
             mailbox,
             self.settle_after_s(),
-            i64::try_from(MESSAGES_AT_ONCE).unwrap_or(i64::MAX),
+            i64::try_from(portion::MOST).unwrap_or(i64::MAX),
         )
         .await?;
         let links = glance.links.into_iter().map(|(source, here, brought)| {
@@ -216,15 +211,19 @@ impl Settler {
         about: Option<NodeId>,
     ) -> Result<Gathered<'a>> {
         let mailbox = gathered.matter.mailbox;
-        let mut candidates: BTreeSet<BirthUid> = late.keys().copied().take(self.at_once()).collect();
+        let mut candidates: BTreeSet<BirthUid> = late.keys().copied().take(self.portion.size()).collect();
         if candidates.is_empty() {
             return Ok(gathered);
         }
         let waited_for = |birth: &BirthUid| late.get(birth).copied().unwrap_or_default();
         let mut postponed: BTreeSet<BirthUid> = BTreeSet::new();
-        for participant in looks.iter_mut().map(|look| &mut look.participant) {
-            participant.held = participant::held(&participant.client, mailbox, &candidates).await?;
-            let delivering = participant::in_delivery(&participant.client, &candidates).await?;
+        let has = looks.iter().map(|look| {
+            let client = &look.participant.client;
+            try_join(participant::held(client, mailbox, &candidates), participant::in_delivery(client, &candidates))
+        });
+        let has = try_join_all(has).await?;
+        for (look, (held, delivering)) in looks.iter_mut().zip(has) {
+            look.participant.held = held;
             postponed.extend(delivering.into_iter().filter(|birth| waited_for(birth) < DELIVERY_PATIENCE_S));
         }
         let there = snapshots(&looks);

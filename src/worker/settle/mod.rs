@@ -4,18 +4,19 @@
 //!    message yet is waited for, up to `mesh.patience`; then it is left out and learns of the new UID as of any other change. What is late
 //!    on a node that is stuck is settled with that node, and not hidden for as long as that takes.
 //! 2. Reserve: new numbers of the deciding node (the lowest that takes part), above every high line, committed before anyone
-//!    writes them. A settlement that breaks off burns them; they are never handed out again.
+//!    writes them. A settlement that breaks off burns them; they are never handed out again. In a mailbox that is delivered to all the
+//!    time the lines pass them at once: there they are reserved under the locks.
 //! 3. Lock the mailbox's line on each node, in the order of their numbers; the first is the mutex. Each node bounds by itself how
 //!    long it waits and holds.
 //! 4. Plan ([`crate::domain::settlement`]), write, commit, node by node. If it breaks off between two commits, the others get the
 //!    new UIDs as an ordinary change: what a settlement writes is captured.
 
 mod gather;
+mod portion;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
@@ -27,17 +28,17 @@ use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::Plan;
 use crate::error::{Error, Kind, Result};
-use crate::node::participant;
+use crate::node::participant::{self, Reserved};
 use gather::Gathered;
-use write::Setback;
+use portion::Portion;
+use write::{Setback, Settled};
 
-/// The most messages settled at once: what can be written well within the lock bound. On a slow node it is less: what breaks off is
-/// tried with half as many, and what succeeds with twice as many the next time.
-const MESSAGES_AT_ONCE: usize = 500;
-/// The fewest that are tried.
-const MESSAGES_AT_LEAST: usize = 10;
 /// The most mailboxes looked at in one round.
 const MAILBOXES_AT_ONCE: i64 = 100;
+/// How many times in a row a mailbox is settled in which there is more than fits at once, before the others have their turn.
+const TIMES_AT_ONCE: usize = 10;
+/// Between two of them, deliveries that have waited go first.
+const BREATH: Duration = Duration::from_millis(20);
 /// How often one settlement tries to lock and write; numbers that deliveries have overtaken are reserved anew, each time higher.
 const ATTEMPTS: u32 = 10;
 /// So often it gives way to sessions of dbmail that wait for a message which it renumbers.
@@ -70,7 +71,9 @@ pub struct Settler {
     paces: Mutex<Paces>,
     /// Nodes that did not answer, and when that was.
     silent: Mutex<BTreeMap<NodeId, Instant>>,
-    at_once: AtomicUsize,
+    portion: Portion,
+    /// Mailboxes that were delivered to between the reservation of numbers and the locks, the last time.
+    restless: Mutex<BTreeSet<MailboxId>>,
     break_off_at: Option<Step>,
 }
 
@@ -96,7 +99,8 @@ impl Settler {
             hub,
             paces: Mutex::default(),
             silent: Mutex::default(),
-            at_once: AtomicUsize::new(MESSAGES_AT_ONCE),
+            portion: Portion::new(),
+            restless: Mutex::default(),
             break_off_at: None,
         }
     }
@@ -144,21 +148,21 @@ impl Settler {
             }
         }
         for &mailbox in &mailboxes {
-            let settled = self.settle(mailbox).await;
-            self.adapt(settled.is_ok());
-            if let Err(error) = settled {
-                tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
+            for _ in 0..TIMES_AT_ONCE {
+                let most = self.portion.size();
+                match self.settle(mailbox).await {
+                    Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
+                    Ok(_) => break,
+                    Err(error) => {
+                        self.portion.failed();
+                        tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
+                        break;
+                    }
+                }
             }
         }
         self.paces().tidy(Instant::now(), self.hub.mesh.patience);
         waiting || !mailboxes.is_empty()
-    }
-
-    /// How many messages are tried at once from now on.
-    fn adapt(&self, success: bool) {
-        let now = self.at_once.load(Ordering::Relaxed);
-        let next = if success { now * 2 } else { now / 2 };
-        self.at_once.store(next.clamp(MESSAGES_AT_LEAST, MESSAGES_AT_ONCE), Ordering::Relaxed);
     }
 
     fn settle_after_s(&self) -> f64 {
@@ -219,17 +223,22 @@ impl Settler {
                 lost = 0;
                 drop_slowest(&mut participants, mailbox, about);
             }
+            let beside = self.beside(&participants[0]).await?;
             let numbers = match reserved.take() {
                 Some(numbers) => numbers,
+                None if beside.is_some() && self.is_restless(mailbox) => Reserved::nothing(),
                 None => self.reserve(&participants, &matter, Uid(0), reservations).await?,
             };
             self.pass(Step::Reserved)?;
-            match self.write(&mut participants, &matter, &numbers, attempt >= GIVES_WAY).await {
-                Ok(plan) => {
-                    self.log(mailbox, &plan, participants.len());
+            let insists = attempt >= GIVES_WAY;
+            match self.write(&mut participants, &matter, &numbers, beside.as_ref(), insists).await {
+                Ok(Settled { plan, held }) => {
+                    self.log(mailbox, &plan, participants.len(), held);
+                    self.portion.settled(plan.numbers.len(), held, self.hub.mesh.lock_bound);
                     self.paces().settled(mailbox, &matter.candidates);
                     return Ok(plan.numbers.len());
                 }
+                Err(Setback::TooLow(_)) if beside.is_some() => continue,
                 Err(Setback::TooLow(high)) => {
                     reservations += 1;
                     reserved = Some(self.reserve(&participants, &matter, high, reservations).await?);
@@ -239,6 +248,7 @@ impl Settler {
                 Err(Setback::Busy(node, error)) => {
                     let tries = busy.entry(node).or_default();
                     *tries += 1;
+                    tracing::debug!(%mailbox, %node, %error, "settlement does not get a lock");
                     if *tries >= LOCK_TRIES && about == Some(node) {
                         return Err(error);
                     }
@@ -256,6 +266,29 @@ impl Settler {
         Err(Error::new(Kind::Transient, format!("mailbox {mailbox} is too busy to settle right now")))
     }
 
+    /// Another session with the deciding node, by which numbers can be reserved while the locks are held; not where that would take long.
+    async fn beside(&self, decider: &Participant<'_>) -> Result<Option<Client>> {
+        if decider.took >= self.hub.mesh.lock_bound {
+            return Ok(None);
+        }
+        let beside = decider.node.reader().await?;
+        participant::flush_commits(&beside).await?;
+        Ok(Some(beside))
+    }
+
+    fn is_restless(&self, mailbox: MailboxId) -> bool {
+        self.restless.lock().unwrap_or_else(PoisonError::into_inner).contains(&mailbox)
+    }
+
+    fn note_restless(&self, mailbox: MailboxId, is_restless: bool) {
+        let mut restless = self.restless.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_restless {
+            restless.insert(mailbox);
+        } else {
+            restless.remove(&mailbox);
+        }
+    }
+
     /// New sessions for those that were lost; returns whether there were any. A server ends a session that holds a lock for too long,
     /// because others were slow to give theirs.
     async fn renew_sessions(&self, participants: &mut [Participant<'_>]) -> Result<bool> {
@@ -267,9 +300,10 @@ impl Settler {
         Ok(any)
     }
 
-    fn log(&self, mailbox: MailboxId, plan: &Plan, nodes: usize) {
+    fn log(&self, mailbox: MailboxId, plan: &Plan, nodes: usize, held: Duration) {
         if !plan.actions.is_empty() {
-            tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, "mailbox settled");
+            let held_ms = held.as_millis();
+            tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, %held_ms, "mailbox settled");
         }
     }
 

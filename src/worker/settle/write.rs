@@ -1,9 +1,10 @@
 //! Reserve, lock, plan, write, commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::Transaction;
-use futures_util::future::{join, join_all};
+use deadpool_postgres::{Client, Transaction};
+use futures_util::future::{join, join_all, try_join, try_join_all};
 
 use super::{Matter, Participant, Settler, Step};
 use crate::domain::ids::{NodeId, Uid};
@@ -21,6 +22,14 @@ struct Locked<'a> {
     rows: BTreeMap<NodeId, RowMailboxes>,
     /// The numbers that were given before, read under the locks.
     numbers: Vec<Number>,
+    /// When the first lock was held.
+    since: Instant,
+}
+
+/// What was written, and for how long locks were held for it.
+pub(super) struct Settled {
+    pub(super) plan: Plan,
+    pub(super) held: Duration,
 }
 
 /// Why a round of locks led to nothing.
@@ -55,12 +64,13 @@ impl Settler {
             .collect();
         let in_need = settlement::in_need(&views, &matter.candidates);
         let Some(decider) = participants.first().filter(|_| !in_need.is_empty()) else {
-            return Ok(Reserved { uids: BTreeSet::new(), decided_by: NodeId(0), decided_at: String::new() });
+            return Ok(Reserved::nothing());
         };
         // Deliveries go on meanwhile: each further try leaves them more room.
         let room = if reservation == 0 { 0 } else { i64::from(self.hub.mesh.stride.0) << (4 + reservation) };
-        let high = participants.iter().map(|participant| participant.high).max().unwrap_or_default().max(floor);
+        let high = highest(participants).max(floor);
         let id = decider.node.endpoint.id;
+        participant::flush_commits(&decider.client).await?;
         participant::reserve(&decider.client, id, matter.mailbox, &in_need, Uid(high.0 + room)).await
     }
 
@@ -70,24 +80,68 @@ impl Settler {
         participants: &mut [Participant<'_>],
         matter: &Matter,
         reserved: &Reserved,
+        beside: Option<&Client>,
         insists: bool,
-    ) -> Result<Plan, Setback> {
+    ) -> Result<Settled, Setback> {
+        let seen = highest(participants);
+        let near = participants.iter().all(|participant| participant.took < self.hub.mesh.lock_bound);
         let locked = self.lock(participants, matter).await?;
-        let plan = settlement::plan(&locked.views, &matter.candidates, &reserved.uids)
-            .map_err(|too_low| Setback::TooLow(too_low.high))?;
+        self.note_restless(matter.mailbox, locked.views.iter().any(|view| view.high > seen));
+        let (plan, reserved) = self.plan(&locked, matter, reserved, beside).await?;
         let mut writers: Vec<PlanWriter> =
-            locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, reserved, *id)).collect();
+            locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, &reserved, *id)).collect();
         if insists {
             writers.iter_mut().for_each(PlanWriter::insist);
         }
-        let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| writer.write(transaction));
+        // In one flight with a look at who has gone ahead without the lock by now.
+        let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| {
+            try_join(writer.write(transaction), participant::highest_overtaking(transaction, matter.mailbox))
+        });
+        let mut overtaken_by = Uid::default();
         for (written, result) in join_all(writes).await.into_iter().enumerate() {
-            result
+            let ((), highest) = result
                 .map_err(|error| if error.is_transient() { Setback::Waited(error) } else { Setback::Failed(error) })?;
+            overtaken_by = overtaken_by.max(highest);
             self.pass(Step::Written(written + 1)).map_err(Setback::Failed)?;
         }
+        if near {
+            // Once more, for some nodes were ready before others.
+            let looks = locked.open.iter().map(|(_, node)| participant::highest_overtaking(node, matter.mailbox));
+            let highest = try_join_all(looks).await.map_err(Setback::Waited)?;
+            overtaken_by = highest.into_iter().fold(overtaken_by, Uid::max);
+        }
+        if plan.numbers.values().any(|uid| *uid <= overtaken_by) {
+            // Clients may have been shown that number: these would have to be renumbered once more.
+            return Err(Setback::TooLow(overtaken_by));
+        }
         self.commit(locked.open.into_iter().map(|(_, transaction)| transaction).collect()).await?;
-        Ok(plan)
+        Ok(Settled { plan, held: locked.since.elapsed() })
+    }
+
+    /// The plan, and the numbers that it gives out. Where deliveries have passed those that were reserved, others are by `beside`, another
+    /// session with the deciding node: nothing passes them while the lines are held.
+    async fn plan(
+        &self,
+        locked: &Locked<'_>,
+        matter: &Matter,
+        reserved: &Reserved,
+        beside: Option<&Client>,
+    ) -> Result<(Plan, Reserved), Setback> {
+        let too_low = match settlement::plan(&locked.views, &matter.candidates, &reserved.uids) {
+            Ok(plan) => return Ok((plan, reserved.clone())),
+            Err(too_low) => Setback::TooLow(too_low.high),
+        };
+        let (Some(beside), Some((decider, _)), Setback::TooLow(high)) = (beside, locked.open.first(), &too_low) else {
+            return Err(too_low);
+        };
+        let in_need = settlement::in_need(&locked.views, &matter.candidates);
+        let reserved =
+            participant::reserve(beside, *decider, matter.mailbox, &in_need, *high).await.map_err(Setback::Failed)?;
+        self.pass(Step::Reserved).map_err(Setback::Failed)?;
+        match settlement::plan(&locked.views, &matter.candidates, &reserved.uids) {
+            Ok(plan) => Ok((plan, reserved)),
+            Err(too_low) => Err(Setback::TooLow(too_low.high)),
+        }
     }
 
     /// Commits on all nodes at once: the longer one waits for another, the likelier it is that its server has let go.
@@ -108,7 +162,8 @@ impl Settler {
     /// Takes the mutex, then the locks of the others, all at once: the first node's server does not wait for ever for them.
     async fn lock<'a>(&self, participants: &'a mut [Participant<'_>], matter: &Matter) -> Result<Locked<'a>, Setback> {
         let hold_ms = self.hub.lock_ms();
-        let mut locked = Locked { open: Vec::new(), views: Vec::new(), rows: BTreeMap::new(), numbers: Vec::new() };
+        let (rows, numbers) = (BTreeMap::new(), Vec::new());
+        let mut locked = Locked { open: Vec::new(), views: Vec::new(), rows, numbers, since: Instant::now() };
         // Whatever can be said to a node before a lock is held is said before.
         let mut begun = Vec::new();
         for result in join_all(participants.iter_mut().map(begin)).await {
@@ -117,6 +172,7 @@ impl Settler {
         let mut begun = begun.into_iter();
         let Some((id, mutex)) = begun.next() else { return Ok(locked) };
         let first = take(id, mutex, matter, LockPatience::of(hold_ms)).await?;
+        locked.since = Instant::now();
         self.admit_lock(&mut locked, first)?;
         // Shorter than the first node lets a pause last, or it would let go while another is waited for.
         let patience = LockPatience { wait_ms: (hold_ms / 2).max(1), hold_ms };
@@ -133,6 +189,10 @@ impl Settler {
         locked.open.push((taken.id, taken.transaction));
         self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)
     }
+}
+
+fn highest(participants: &[Participant<'_>]) -> Uid {
+    participants.iter().map(|participant| participant.high).max().unwrap_or_default()
 }
 
 /// A node whose lock is held.

@@ -40,7 +40,7 @@ impl WorkerProcess {
             .arg("-c")
             .arg(settings.path())
             .args(arguments)
-            .args(["--log-level", "info", "run"])
+            .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| "info".into()), "run"])
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()

@@ -3,6 +3,7 @@
 mod accounts;
 mod admission;
 mod backlog;
+mod busy;
 mod child;
 mod conflicts;
 mod content;
