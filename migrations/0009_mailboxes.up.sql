@@ -230,12 +230,16 @@ begin
   select e.id, e.owner_idnr, e.name, e.seen, e.answered, e.deleted, e.flagged, e.recent, e.draft, e.no_inferiors, e.no_select,
          e.permission, e.seq
   from dbmail_mesh.mailbox_rows(rows) e where e.is_new order by e.id;
-  -- Open sessions look at seq.
-  update public.dbmail_mailboxes m
-  set owner_idnr = coalesce(e.owner_idnr, m.owner_idnr), name = e.name, seen_flag = e.seen, answered_flag = e.answered, deleted_flag = e.deleted,
-      flagged_flag = e.flagged, recent_flag = e.recent, draft_flag = e.draft, no_inferiors = e.no_inferiors, no_select = e.no_select,
-      permission = e.permission, seq = m.seq + 1
-  from dbmail_mesh.mailbox_rows(rows) e where m.mailbox_idnr = e.id and e.is_shown and not e.is_new;
+  -- Open sessions look at seq, which is HIGHESTMODSEQ too: the peers are told, for clients of this node may come to them with it.
+  with changed as (
+    update public.dbmail_mailboxes m
+    set owner_idnr = coalesce(e.owner_idnr, m.owner_idnr), name = e.name, seen_flag = e.seen, answered_flag = e.answered,
+        deleted_flag = e.deleted, flagged_flag = e.flagged, recent_flag = e.recent, draft_flag = e.draft, no_inferiors = e.no_inferiors,
+        no_select = e.no_select, permission = e.permission, seq = m.seq + 1
+    from dbmail_mesh.mailbox_rows(rows) e where m.mailbox_idnr = e.id and e.is_shown and not e.is_new
+    returning m.mailbox_idnr
+  )
+  insert into dbmail_mesh.outbox (kind, key) select 's', c.mailbox_idnr from changed c;
   update dbmail_mesh.line l set owner_idnr = m.owner_idnr
   from dbmail_mesh.mailbox_rows(rows) e join public.dbmail_mailboxes m on m.mailbox_idnr = e.id
   where l.mailbox_idnr = e.id and e.is_moved and l.owner_idnr is distinct from m.owner_idnr;

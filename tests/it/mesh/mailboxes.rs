@@ -89,6 +89,24 @@ impl Mesh {
         }
     }
 
+    /// Waits until HIGHESTMODSEQ is the same on all nodes: a client may go to any of them with it.
+    async fn await_seqs(&self) {
+        let seqs =
+            "select string_agg(format('%s %s', mailbox_idnr, seq), ' ' order by mailbox_idnr) from dbmail_mailboxes";
+        let begun = Instant::now();
+        loop {
+            let mut seen = Vec::new();
+            for node in &self.nodes {
+                seen.push(self.text(node.id.0, seqs).await);
+            }
+            if seen.iter().all(|one| *one == seen[0]) {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "not equal: {seen:#?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     async fn fate(&self, id: i16, mailbox: MailboxId) -> String {
         let fate =
             "select coalesce((select coalesce('merged into ' || merged_into, 'deleted') from dbmail_mesh.mailbox_fate
@@ -397,6 +415,7 @@ async fn what_is_told_again_changes_nothing() {
     mesh.dbmail(1).await.delete_mailbox(goes).await.unwrap();
     mesh.await_names("INBOX, Kept, Twin").await;
     mesh.await_ends().await;
+    mesh.await_seqs().await;
     worker.stop().await;
     let before = (mesh.text(1, ROWS).await, mesh.text(2, ROWS).await);
     mesh.forget_cursors().await;
@@ -430,17 +449,41 @@ async fn a_name_that_dbmail_takes_at_that_moment_is_seen_by_the_next_try() {
     assert_eq!(mesh.count(2, "select count(*) from dbmail_mesh.set_aside").await, 0);
 }
 
+/// A change of a mailbox raises HIGHESTMODSEQ, and a client may bring that number: the peers are told, whether or not the batch looks at
+/// numbers.
+#[tokio::test]
+async fn a_change_that_raises_highestmodseq_is_noted() {
+    let (mesh, inbox) = Mesh::with_inbox("raises", 1, 2).await;
+    let (before, noted) =
+        (mesh.seq(1, inbox).await, "select count(*) from dbmail_mesh.outbox where kind = 's' and origin is null");
+    assert_eq!(mesh.count(1, noted).await, 0);
+    let stamp = mesh.count(1, "select name_stamp from dbmail_mesh.mailbox_register").await;
+    let plan = rename_plan(inbox, "Other", [stamp, 0, 0, 0]);
+    let mut client = mesh.psql(1).await;
+    let link = client.transaction().await.unwrap();
+    link.execute("select set_config('dbmail_mesh.applying', 'on', true)", &[]).await.unwrap();
+    link.execute("select dbmail_mesh.write_mailboxes($1)", &[&plan]).await.unwrap();
+    link.commit().await.unwrap();
+    assert_eq!(mesh.name(1, inbox).await.unwrap(), "Other");
+    assert_eq!((mesh.seq(1, inbox).await, mesh.count(1, noted).await), (before + 1, 1));
+}
+
+/// What a link writes to rename a mailbox of which it has read these stamps.
+fn rename_plan(mailbox: MailboxId, name: &str, stamps_before: [i64; 4]) -> serde_json::Value {
+    serde_json::json!({
+        "rows": [{"id": mailbox.0, "is_new": false, "is_moved": true, "is_shown": true, "stamps_before": stamps_before, "owner": "alice/1",
+                  "name": name, "renamed": true, "name_stamp": 5, "no_select": 0, "no_select_stamp": 0, "permission": 2,
+                  "permission_stamp": 0, "seen": 0, "answered": 0, "deleted": 0, "flagged": 0, "recent": 0, "draft": 0,
+                  "no_inferiors": 0, "rest_stamp": 0, "seq": 0}],
+        "fates": [], "conflicts": [], "notes": [],
+    })
+}
+
 /// The plan was made for what dbmail has changed since.
 #[tokio::test]
 async fn a_plan_for_what_has_changed_since_is_refused() {
     let (mesh, inbox) = Mesh::with_inbox("stale", 1, 2).await;
-    let plan = serde_json::json!({
-        "rows": [{"id": inbox.0, "is_new": false, "is_moved": true, "is_shown": true, "stamps_before": [1, 0, 0, 0], "owner": "alice/1",
-                  "name": "Other", "renamed": true, "name_stamp": 5, "no_select": 0, "no_select_stamp": 0, "permission": 2,
-                  "permission_stamp": 0, "seen": 0, "answered": 0, "deleted": 0, "flagged": 0, "recent": 0, "draft": 0,
-                  "no_inferiors": 0, "rest_stamp": 0, "seq": 0}],
-        "fates": [], "conflicts": [], "notes": [],
-    });
+    let plan = rename_plan(inbox, "Other", [1, 0, 0, 0]);
     let refused = mesh.psql(1).await.execute("select dbmail_mesh.write_mailboxes($1)", &[&plan]).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "40001");
     assert_eq!(mesh.name(1, inbox).await.unwrap(), "INBOX");
