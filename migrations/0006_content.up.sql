@@ -11,9 +11,11 @@ as $$
   from unnest(origin_nodes, origin_ids) k(origin_node, origin_id)
   cross join dbmail_mesh.local_node n
   left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
+  -- What was delivered here goes by its own id, unless it was given another address (a node that joins anew) or came from elsewhere.
   cross join lateral (
     select g.physmessage_id from public.dbmail_messages g
     where g.physmessage_id = coalesce(c.physmessage_id, case when k.origin_node = n.node_id then k.origin_id end)
+      and (c.physmessage_id is not null or not exists (select from dbmail_mesh.content x where x.physmessage_id = k.origin_id))
     limit 1
   ) g
 $$;

@@ -1,3 +1,5 @@
--- $1 the target, $2 the snapshot below which it holds everything durably.
-insert into dbmail_mesh.acknowledged as a (target_id, snapshot) values ($1, $2::text::pg_snapshot)
+-- $1 the target, $2 the snapshot below which it holds everything durably. Whoever has left is kept nothing for.
+insert into dbmail_mesh.acknowledged as a (target_id, snapshot)
+select $1::smallint, $2::text::pg_snapshot
+where not exists (select from dbmail_mesh.peer p where p.node_id = $1::smallint and p.left_at is not null)
 on conflict (target_id) do update set snapshot = excluded.snapshot, at = clock_timestamp()

@@ -124,6 +124,7 @@ fn sections(settings: &Settings) -> [Section; 3] {
                 ("poll_max", json!(show_duration(worker.poll_max))),
                 ("retry_max", json!(show_duration(worker.retry_max))),
                 ("outbox_keep", json!(show_duration(worker.outbox_keep))),
+                ("outbox_rows_max", json!(worker.outbox_rows_max)),
             ],
         ),
         ("log", vec![("format", json!(format)), ("level", json!(log.level))]),

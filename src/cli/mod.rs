@@ -2,6 +2,9 @@
 
 mod config;
 mod demo;
+mod join;
+mod leave;
+mod membership;
 mod migrate;
 mod output;
 mod plan;
@@ -48,6 +51,8 @@ struct Cli {
 enum Command {
     Config(config::Args),
     Demo(demo::Args),
+    Join(join::Args),
+    Leave(leave::Args),
     Migrate(migrate::Args),
     Plan(plan::Args),
     Run(run::Args),
@@ -119,6 +124,8 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         match cli.command {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
+            Command::Join(args) => join::run(args, &cli.common, output).await,
+            Command::Leave(args) => leave::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,

@@ -116,6 +116,8 @@ pub struct WorkerSettings {
     pub retry_max: Duration,
     /// How long changes that every peer has applied stay in the outbox.
     pub outbox_keep: Duration,
+    /// The most rows of an outbox. Past it the oldest go, and whoever has not applied them has to join again.
+    pub outbox_rows_max: i64,
 }
 
 impl Default for WorkerSettings {
@@ -127,6 +129,7 @@ impl Default for WorkerSettings {
             poll_max: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             outbox_keep: MINUTE,
+            outbox_rows_max: 20_000_000,
         }
     }
 }
@@ -237,7 +240,8 @@ fn presence(section: &mut Section<'_>, default: Presence) -> Presence {
 }
 
 fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
-    let known = ["batch_messages", "batch_bytes", "poll_min", "poll_max", "retry_max", "outbox_keep"];
+    let known =
+        ["batch_messages", "batch_bytes", "poll_min", "poll_max", "retry_max", "outbox_keep", "outbox_rows_max"];
     let mut section = Section::new("worker", value, &known, problems);
     let mut worker = WorkerSettings::default();
     let messages = section.number("batch_messages", 1..=10_000).and_then(|n| usize::try_from(n).ok());
@@ -248,6 +252,8 @@ fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
     worker.poll_min = section.duration("poll_min", first, MILLISECOND..=worker.poll_max);
     worker.retry_max = section.duration("retry_max", worker.retry_max, 100 * MILLISECOND..=HOUR);
     worker.outbox_keep = section.duration("outbox_keep", worker.outbox_keep, Duration::ZERO..=30 * DAY);
+    let rows = section.number("outbox_rows_max", 10_000..=1_000_000_000_000);
+    worker.outbox_rows_max = rows.unwrap_or(worker.outbox_rows_max);
     section.done();
     worker
 }

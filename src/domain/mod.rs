@@ -6,6 +6,7 @@ pub mod entry;
 pub mod ids;
 pub mod mailboxes;
 pub mod marks;
+pub mod membership;
 pub mod modseq;
 pub mod register;
 pub mod reported;

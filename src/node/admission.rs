@@ -35,6 +35,17 @@ pub struct Identity {
     pub moved: bool,
     /// Whether it has mail in the storage format of dbmail 2.
     pub has_old_blocks: bool,
+    /// Whether no link may touch it until it joins (again).
+    pub stays_out: bool,
+    /// Why, unless it was taken out by `leave`.
+    pub why_out: Option<String>,
+    /// What it was before it joined anew.
+    pub former: Vec<String>,
+}
+
+/// What to do about a node that has gone back in time.
+pub fn remedy_for_the_past(node: &str) -> String {
+    format!("it was restored from a backup or lost its last transactions: dbmail-mesh join --node {node}")
 }
 
 impl Identity {
@@ -62,6 +73,9 @@ impl Identity {
             handed_out: row.get("handed_out"),
             moved: row.get("moved"),
             has_old_blocks: row.get("has_old_blocks"),
+            stays_out: row.get("stays_out"),
+            why_out: row.get("left_why"),
+            former: row.get("former"),
         })
     }
 }
@@ -91,7 +105,10 @@ pub async fn admit(a: &Side<'_>, b: &Side<'_>, stride: Stride, founder: Option<&
     if of_a.id == of_b.id || of_a.incarnation == of_b.incarnation {
         return Err(Error::refused(
             format!("{} and {} are one installation", a.endpoint, b.endpoint),
-            "each node needs a database of its own; a copy of an installed node is installed anew: migrate down, migrate up",
+            format!(
+                "each node needs a database of its own; a copy of a member becomes a node by dbmail-mesh join --node {}",
+                b.endpoint.name
+            ),
         ));
     }
     let mesh = match (&of_a.mesh_id, &of_b.mesh_id) {
@@ -127,7 +144,10 @@ fn check_installation(endpoint: &Endpoint, identity: &Identity, stride: Stride) 
     if identity.id != endpoint.id {
         return Err(Error::refused(
             format!("{endpoint} has id {} in the settings but was installed as node {}", endpoint.id, identity.id),
-            "correct the id in the settings: UIDs of the old class are in use there",
+            format!(
+                "correct the id in the settings; or, where it is to become another node: dbmail-mesh join --node {}",
+                endpoint.name
+            ),
         ));
     }
     if identity.stride != stride {
@@ -139,8 +159,18 @@ fn check_installation(endpoint: &Endpoint, identity: &Identity, stride: Stride) 
     if identity.moved {
         return Err(Error::refused(
             format!("{endpoint} is in another PostgreSQL cluster than when it was installed"),
-            "a restored or copied database has to join anew: migrate down, migrate up. After a pg_upgrade, with nothing lost: update \
-             dbmail_mesh.local_node set system_identifier = (select system_identifier from pg_control_system())",
+            format!(
+                "if it was restored or copied: dbmail-mesh join --node {}. After a pg_upgrade, with nothing lost: update \
+                 dbmail_mesh.local_node set system_identifier = (select system_identifier from pg_control_system())",
+                endpoint.name
+            ),
+        ));
+    }
+    if identity.stays_out {
+        let why = identity.why_out.as_deref().unwrap_or("it was taken out of it");
+        return Err(Error::refused(
+            format!("{endpoint} takes no part in the mesh: {why}"),
+            format!("bring it back by dbmail-mesh join --node {}, or take it out of the settings", endpoint.name),
         ));
     }
     if identity.has_old_blocks {
@@ -162,8 +192,14 @@ async fn remember(side: &Side<'_>, peer: &Endpoint, identity: &Identity) -> Resu
     .await?;
     admitted.map(|_| ()).ok_or_else(|| {
         Error::refused(
-            format!("{peer} is not the database that {} knows under this number", side.endpoint),
-            "it was installed anew or restored: it has to join as a new node under a number that was never used",
+            format!(
+                "{peer} is not the database that {} knows under this number, or it has left the mesh",
+                side.endpoint
+            ),
+            format!(
+                "if it was installed anew, restored or copied, or is to come back: dbmail-mesh join --node {}",
+                peer.name
+            ),
         )
     })
 }

@@ -63,12 +63,23 @@ pub struct Cursor {
     pub last_id: i64,
     /// The first copy's stage and last key; `None` when it is done.
     pub copy: Option<(CopyStage, i64)>,
+    /// The last outbox row that was applied: while the source has not purged it, it has to have it.
+    pub witness: Option<Witness>,
+}
+
+/// An outbox row of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Witness {
+    /// Its id.
+    pub id: i64,
+    /// The transaction that wrote it.
+    pub xid: i64,
 }
 
 impl Cursor {
     /// The cursor behind everything that `snapshot` sees.
-    pub fn behind(snapshot: String) -> Self {
-        Self { from: snapshot, to: None, last_id: 0, copy: None }
+    pub fn behind(snapshot: String, witness: Option<Witness>) -> Self {
+        Self { from: snapshot, to: None, last_id: 0, copy: None, witness }
     }
 
     /// Whether everything that the source has in the batch that ends with this cursor will be applied: it begins behind nothing that is
@@ -96,7 +107,16 @@ impl Cursor {
                 })
             })
             .transpose()?;
-        Ok(Self { from: row.get("from_snapshot"), to: row.get("to_snapshot"), last_id: row.get("last_id"), copy })
+        let xid: Option<String> = row.get("witness_xid");
+        let xid = xid.and_then(|xid| xid.parse().ok());
+        let witness = row.get::<_, Option<i64>>("witness_id").zip(xid).map(|(id, xid)| Witness { id, xid });
+        Ok(Self {
+            from: row.get("from_snapshot"),
+            to: row.get("to_snapshot"),
+            last_id: row.get("last_id"),
+            copy,
+            witness,
+        })
     }
 
     /// Begins a link with a first copy, behind which everything after `snapshot` is followed.
@@ -116,6 +136,7 @@ impl Cursor {
         let (stage, position) = (self.copy.map(|(stage, _)| stage.code()), self.copy.map_or(0, |(_, key)| key));
         let (next_stage, next_position) =
             (next.copy.map(|(stage, _)| stage.code()), next.copy.map_or(0, |(_, key)| key));
+        let (witness_id, witness_xid) = (next.witness.map(|row| row.id), next.witness.map(|row| row.xid.to_string()));
         let moved = ask::row_if_any(
             target,
             include_str!("../../sql/target/move_cursor.sql"),
@@ -131,6 +152,8 @@ impl Cursor {
                 &next_stage,
                 &next_position,
                 &messages,
+                &witness_id,
+                &witness_xid,
             ],
         )
         .await?;

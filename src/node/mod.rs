@@ -15,6 +15,7 @@ pub mod listen;
 pub mod locks;
 pub mod mailbox_plan;
 pub mod mailboxes;
+pub mod membership;
 pub mod moved;
 pub mod parents;
 pub mod participant;

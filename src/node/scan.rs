@@ -6,11 +6,11 @@ use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::ask;
-use super::cursor::{CopyStage, Cursor};
+use super::cursor::{CopyStage, Cursor, Witness};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
 use super::tides::Tides;
 use crate::domain::ids::{MailboxId, NodeId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Keys of rows that changed on a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Keys {
     pub seqs: BTreeSet<i64>,
     /// The latest transaction that wrote one of these; `None` when that is not known.
     pub made_up_to: Option<i64>,
+    /// The last row among those of the outbox.
+    pub last: Option<Witness>,
 }
 
 impl Keys {
@@ -83,9 +85,30 @@ fn keys_of(rows: &[Row]) -> Keys {
     let mut keys = Keys::default();
     for row in rows {
         keys.insert(row.get("kind"), row.get("key"));
-        keys.made_up_to = keys.made_up_to.max(Some(row.get("xid")));
+        let row = Witness { id: row.get("id"), xid: row.get("xid") };
+        keys.made_up_to = keys.made_up_to.max(Some(row.xid));
+        keys.last = keys.last.max(Some(row));
     }
     keys
+}
+
+/// Whether the source has cut off changes that a target which has what `from` sees does not have.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn is_cut_off(source: &impl GenericClient, from: &str) -> Result<bool> {
+    let row = ask::row(source, include_str!("../../sql/source/current_snapshot.sql"), &[&from]).await?;
+    Ok(row.get("is_trimmed"))
+}
+
+/// Whether the source has gone back in time: it has forgotten something of what a target at `cursor` has applied.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn source_went_back(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
+    let (id, xid) = (cursor.witness.map(|row| row.id), cursor.witness.map(|row| row.xid.to_string()));
+    let row = ask::row(source, include_str!("../../sql/source/went_back.sql"), &[&cursor.from, &id, &xid]).await?;
+    Ok(row.get(0))
 }
 
 /// Whether `target`, whose cursor is at `snapshot`, has gone back in time: it told the source that it held more.
@@ -128,22 +151,19 @@ impl<'a> SourceRead<'a> {
         &self.transaction
     }
 
-    /// This read's snapshot, as text.
+    /// This read's snapshot, as text, for a target that has taken over what the snapshot `from` sees.
     ///
     /// # Errors
-    /// `Unreachable`, `Transient`.
-    pub async fn snapshot(&self) -> Result<String> {
-        let row = ask::row(&self.transaction, include_str!("../../sql/source/current_snapshot.sql"), &[]).await?;
-        Ok(row.get(0))
-    }
-
-    /// Whether the source has gone back in time behind `snapshot`, which a target has applied.
-    ///
-    /// # Errors
-    /// `Unreachable`, `Transient`.
-    pub async fn went_back(&self, snapshot: &str) -> Result<bool> {
-        let row = ask::row(&self.transaction, include_str!("../../sql/source/went_back.sql"), &[&snapshot]).await?;
-        Ok(row.get(0))
+    /// `Refused` when changes were cut off that the target does not have; `Unreachable`, `Transient`.
+    pub async fn snapshot(&self, from: Option<&str>) -> Result<String> {
+        let row = ask::row(&self.transaction, include_str!("../../sql/source/current_snapshot.sql"), &[&from]).await?;
+        if row.get("is_trimmed") {
+            return Err(Error::refused(
+                "the source has cut off changes that the target had not taken over (worker.outbox_rows_max)",
+                "bring it up to date by dbmail-mesh join --node <target>",
+            ));
+        }
+        Ok(row.get("snapshot"))
     }
 
     /// The next keys behind `cursor`, at most `limit`, and the cursor behind them.
@@ -158,10 +178,8 @@ impl<'a> SourceRead<'a> {
     }
 
     async fn changed_keys(&self, cursor: &Cursor, limit: i64) -> Result<(Keys, Cursor)> {
-        let to = match &cursor.to {
-            Some(to) => to.clone(),
-            None => self.snapshot().await?,
-        };
+        let now = self.snapshot(Some(&cursor.from)).await?;
+        let to = cursor.to.clone().unwrap_or(now);
         // Most ranges fit one batch; only a larger one has to be read in order, from the start of the outbox.
         if cursor.to.is_none() {
             let one_more = limit.saturating_add(1);
@@ -172,7 +190,9 @@ impl<'a> SourceRead<'a> {
             )
             .await?;
             if rows.len() as i64 <= limit {
-                return Ok((keys_of(&rows), Cursor::behind(to)));
+                let keys = keys_of(&rows);
+                let witness = keys.last.or(cursor.witness);
+                return Ok((keys, Cursor::behind(to, witness)));
             }
         }
         let rows = ask::rows(
@@ -181,13 +201,15 @@ impl<'a> SourceRead<'a> {
             &[&cursor.from, &to, &cursor.last_id, &limit],
         )
         .await?;
+        let keys = keys_of(&rows);
+        let witness = keys.last.or(cursor.witness);
         let next = match rows.last() {
             Some(last) if rows.len() as i64 >= limit => {
-                Cursor { to: Some(to), last_id: last.get("id"), ..cursor.clone() }
+                Cursor { to: Some(to), last_id: last.get("id"), witness, ..cursor.clone() }
             }
-            _ => Cursor::behind(to),
+            _ => Cursor::behind(to, witness),
         };
-        Ok((keys_of(&rows), next))
+        Ok((keys, next))
     }
 
     async fn copy_keys(&self, cursor: &Cursor, stage: CopyStage, after: i64, limit: i64) -> Result<(Keys, Cursor)> {

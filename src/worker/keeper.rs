@@ -69,7 +69,7 @@ async fn once(hub: &Hub, id: NodeId) -> Result<bool> {
     let more = carry_out_fates(hub, id, &mut client).await?;
     ask::run(&client, include_str!("../../sql/node/forget_dead.sql"), &[]).await?;
     let keep_s = hub.worker.outbox_keep.as_secs_f64();
-    ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s]).await?;
+    ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s, &hub.worker.outbox_rows_max]).await?;
     Ok(more)
 }
 

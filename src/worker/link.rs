@@ -12,9 +12,9 @@ use super::backoff::Backoff;
 use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
+use super::opening;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
-use crate::node::admission::{self, Identity, Side};
 use crate::node::apply::{Applied, Batch, Bounds, Route};
 use crate::node::cursor::Cursor;
 use crate::node::listen::Doorbell;
@@ -44,10 +44,6 @@ const GIVES_WAY: u32 = 5;
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
-
-/// What to do about a node that has gone back in time.
-const REMEDY_FOR_THE_PAST: &str =
-    "it was restored from a backup or lost its last transactions; take it out of the mesh and let it join anew";
 
 /// What the target is told about a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +98,13 @@ struct Position {
     acknowledged: Option<String>,
     acknowledged_at: Instant,
     aside_at: Instant,
+}
+
+impl Position {
+    fn at(stored: Cursor) -> Self {
+        let now = Instant::now();
+        Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now, aside_at: now }
+    }
 }
 
 impl Link {
@@ -182,7 +185,7 @@ impl Link {
     async fn session(&mut self, backoff: &mut Backoff) -> Result<()> {
         let hub = self.hub.clone();
         let (source, target) = (hub.node(self.source)?, hub.node(self.target)?);
-        let mut position = self.open(source, target).await?;
+        let mut position = Position::at(opening::open(&hub, source, target).await?);
         let mut bell = source.bell();
         let mut nap: Option<Nap> = None;
         let mut poll = hub.worker.poll_min;
@@ -224,56 +227,6 @@ impl Link {
             _ = bell.changed() => self.hub.worker.poll_min,
             () = tokio::time::sleep(poll) => (poll * 2).min(self.hub.worker.poll_max),
         }
-    }
-
-    async fn open(&self, source: &Node, target: &Node) -> Result<Position> {
-        // Before anything is held: whoever holds a session must not wait for another of the same pool.
-        let founder = self.founder().await;
-        let of_target = target.writer().await?;
-        let mut of_source = source.reader().await?;
-        admission::admit(
-            &Side { endpoint: &source.endpoint, client: &of_source },
-            &Side { endpoint: &target.endpoint, client: &of_target },
-            self.hub.mesh.stride,
-            founder.as_deref(),
-        )
-        .await?;
-        store::set_presence(&of_target, self.hub.mesh.presence.window()).await?;
-        let read = SourceRead::begin(&mut of_source).await?;
-        let snapshot = read.snapshot().await?;
-        Cursor::start(&of_target, self.source, &snapshot).await?;
-        let stored = Cursor::read(&of_target, self.source).await?.ok_or_else(|| {
-            Error::new(Kind::Transient, format!("the cursor for source {} is gone again", self.source))
-        })?;
-        if read.went_back(&stored.from).await? {
-            return Err(Error::refused(
-                format!("{} is behind what {} has already seen of it", source.endpoint, target.endpoint),
-                REMEDY_FOR_THE_PAST,
-            ));
-        }
-        read.end().await?;
-        if scan::target_went_back(&of_source, self.target, &stored.from).await? {
-            return Err(Error::refused(
-                format!("{} holds less than it has told {} that it holds", target.endpoint, source.endpoint),
-                REMEDY_FOR_THE_PAST,
-            ));
-        }
-        let now = Instant::now();
-        Ok(Position {
-            seen: stored.clone(),
-            stored,
-            stored_at: now,
-            acknowledged: None,
-            acknowledged_at: now,
-            aside_at: now,
-        })
-    }
-
-    /// The incarnation of the node with the lowest number: the id of a new mesh.
-    async fn founder(&self) -> Option<String> {
-        let node = self.hub.nodes().next()?;
-        let client = node.reader().await.ok()?;
-        Identity::read(&node.endpoint, &client).await.ok().map(|identity| identity.incarnation)
     }
 
     /// One batch. Returns whether anything was applied, and whether there is more.

@@ -10,6 +10,7 @@ mod hub;
 mod keeper;
 mod link;
 mod moved;
+mod opening;
 pub(crate) mod pace;
 pub mod settle;
 

@@ -51,7 +51,7 @@ impl File {
         Self::with_text(&format!("[mesh]\nstride = 8\n{nodes}"))
     }
 
-    fn with_text(text: &str) -> Self {
+    pub(crate) fn with_text(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("mesh.toml"), text).unwrap();
         Self(folder)
@@ -99,7 +99,7 @@ fn the_example_can_be_saved_and_checked() {
         "{}: ok
 [mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\", presence = \"30d\"
 [worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
-         outbox_keep = \"1min\"
+         outbox_keep = \"1min\", outbox_rows_max = 20000000
 [log] format = \"text\", level = \"info\"
 
  NODE  ID  ADDRESS                PASSWORD

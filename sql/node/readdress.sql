@@ -1,0 +1,2 @@
+-- $1 physmessage ids.
+select dbmail_mesh.readdress($1)

@@ -1,0 +1,62 @@
+//! How a link begins: the two nodes are admitted to one another, and neither may have gone back in time.
+
+use super::hub::{Hub, Node};
+use crate::domain::membership::FENCE_GAP;
+use crate::error::{Error, Result};
+use crate::node::admission::{self, Identity, Side};
+use crate::node::cursor::Cursor;
+use crate::node::membership::fence;
+use crate::node::scan::{self, SourceRead};
+use crate::node::{Endpoint, store};
+
+/// Where a link stands, once nothing is against it.
+///
+/// # Errors
+/// `Refused` with what to do; `Unreachable`, `Transient`.
+pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Cursor> {
+    // Before anything is held: whoever holds a session must not wait for another of the same pool.
+    let founder = founder(hub).await;
+    let of_target = target.writer().await?;
+    let mut of_source = source.reader().await?;
+    admission::admit(
+        &Side { endpoint: &source.endpoint, client: &of_source },
+        &Side { endpoint: &target.endpoint, client: &of_target },
+        hub.mesh.stride,
+        founder.as_deref(),
+    )
+    .await?;
+    store::set_presence(&of_target, hub.mesh.presence.window()).await?;
+    let (source, target) = (&source.endpoint, &target.endpoint);
+    let read = SourceRead::begin(&mut of_source).await?;
+    let snapshot = read.snapshot(None).await?;
+    Cursor::start(&of_target, source.id, &snapshot).await?;
+    let stored = Cursor::read(&of_target, source.id)
+        .await?
+        .ok_or_else(|| Error::new(crate::error::Kind::Transient, format!("the cursor for {source} is gone again")))?;
+    read.end().await?;
+    if scan::source_went_back(&of_source, &stored).await? {
+        // It may be handing out numbers at this moment that its peers know already.
+        let why = format!("{source} is behind what {target} has already seen of it");
+        fence::raise(&of_target, &of_source, source.id, FENCE_GAP).await?;
+        fence::stay_out(&of_source, &why).await?;
+        return Err(went_back(source, why));
+    }
+    if scan::target_went_back(&of_source, target.id, &stored.from).await? {
+        let why = format!("{target} holds less than it has told {source} that it holds");
+        fence::raise(&of_source, &of_target, target.id, FENCE_GAP).await?;
+        fence::stay_out(&of_target, &why).await?;
+        return Err(went_back(target, why));
+    }
+    Ok(stored)
+}
+
+fn went_back(node: &Endpoint, why: String) -> Error {
+    Error::refused(why, admission::remedy_for_the_past(&node.name))
+}
+
+/// The incarnation of the node with the lowest number: the id of a new mesh.
+async fn founder(hub: &Hub) -> Option<String> {
+    let node = hub.nodes().next()?;
+    let client = node.reader().await.ok()?;
+    Identity::read(&node.endpoint, &client).await.ok().map(|identity| identity.incarnation)
+}
