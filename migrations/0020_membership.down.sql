@@ -9,8 +9,9 @@ drop function dbmail_mesh.forget_peer(smallint);
 drop function dbmail_mesh.become(smallint, text, text);
 drop function dbmail_mesh.forget_progress();
 drop function dbmail_mesh.readdress(bigint[]);
+drop function dbmail_mesh.found_again(bigint[]);
 drop function dbmail_mesh.bear_again(bigint[]);
-drop function dbmail_mesh.has_gone_back(bigint, xid8);
+drop function dbmail_mesh.has_gone_back(bigint, xid8, timestamptz);
 drop function dbmail_mesh.stay_out(text);
 drop function dbmail_mesh.fence(bigint, bigint, bigint, bigint);
 drop function dbmail_mesh.raise_sequence(regclass, bigint, bigint, bigint);
@@ -43,7 +44,7 @@ comment on function dbmail_mesh.purge_outbox is 'Removes what every peer holds d
 drop table dbmail_mesh.former_incarnation;
 alter table dbmail_mesh.local_node drop column left_at, drop column left_why, drop column trimmed;
 alter table dbmail_mesh.peer drop column left_at;
-alter table dbmail_mesh.cursor drop column witness_id, drop column witness_xid;
+alter table dbmail_mesh.cursor drop column witness_id, drop column witness_xid, drop column witness_at;
 revoke execute on all functions in schema dbmail_mesh from public;
 
 delete from dbmail_mesh.migration where version = 20;

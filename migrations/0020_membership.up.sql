@@ -6,9 +6,10 @@
 
 set local lock_timeout = '250ms';
 
-alter table dbmail_mesh.cursor add column witness_id bigint, add column witness_xid xid8;
+alter table dbmail_mesh.cursor add column witness_id bigint, add column witness_xid xid8, add column witness_at timestamptz;
 comment on column dbmail_mesh.cursor.witness_id is 'outbox.id of the last row of the source that was applied: while the source has not purged it, it has to have it.';
 comment on column dbmail_mesh.cursor.witness_xid is 'outbox.txid of that row.';
+comment on column dbmail_mesh.cursor.witness_at is 'outbox.at of that row: a node that does the same things again after a restore counts the same ids and transactions.';
 
 alter table dbmail_mesh.peer add column left_at timestamptz;
 comment on column dbmail_mesh.peer.left_at is 'When it was taken out of the mesh (dbmail-mesh leave): no outbox is kept for it, and it is refused until it joins again. Null: a member.';
@@ -89,11 +90,11 @@ as $$
 $$;
 comment on function dbmail_mesh.stay_out is 'Keeps all links and settlements from this node until it joins again; dbmail works on.';
 
-create function dbmail_mesh.has_gone_back(witness bigint, xid xid8) returns boolean
+create function dbmail_mesh.has_gone_back(witness bigint, xid xid8, noted_at timestamptz) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select witness is not null
-     and not exists (select from dbmail_mesh.outbox o where o.id = witness and o.txid = xid)
+     and not exists (select from dbmail_mesh.outbox o where o.id = witness and o.txid = xid and o.at = noted_at)
      -- It may have been purged, but only after somebody held it, or cut off.
      and xid >= coalesce((select max(pg_snapshot_xmin(a.snapshot)::text::bigint)::text::xid8 from dbmail_mesh.acknowledged a), '0'::xid8)
      and xid > coalesce((select n.trimmed from dbmail_mesh.local_node n), '0'::xid8)
@@ -176,6 +177,29 @@ begin
 end
 $$;
 comment on function dbmail_mesh.bear_again is 'Gives messages new UIDs as if they had been delivered now, for theirs belong to others.';
+
+-- The same for mailboxes, whose id is their UIDVALIDITY.
+create function dbmail_mesh.found_again(mailboxes bigint[]) returns table (mailbox_idnr bigint, new_idnr bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('dbmail_mesh.applying', 'on', true);
+  for mailbox_idnr in select m.mailbox_idnr from public.dbmail_mailboxes m where m.mailbox_idnr = any (mailboxes) order by 1 for update loop
+    new_idnr := nextval('public.dbmail_mailbox_idnr_seq');
+    -- Its messages, subscriptions and ACLs follow by their foreign keys.
+    update public.dbmail_mailboxes m set mailbox_idnr = new_idnr where m.mailbox_idnr = found_again.mailbox_idnr;
+    update dbmail_mesh.line l set mailbox_idnr = new_idnr where l.mailbox_idnr = found_again.mailbox_idnr;
+    update dbmail_mesh.mailbox_register r set mailbox_idnr = new_idnr where r.mailbox_idnr = found_again.mailbox_idnr;
+    update dbmail_mesh.late l set mailbox_idnr = new_idnr where l.mailbox_idnr = found_again.mailbox_idnr;
+    update dbmail_mesh.reader_sign s set mailbox_idnr = new_idnr where s.mailbox_idnr = found_again.mailbox_idnr;
+    update dbmail_mesh.entry e set key = jsonb_set(e.key, '{mailbox}', to_jsonb(new_idnr))
+    where e.kind in ('subscription', 'acl') and (e.key ->> 'mailbox')::bigint = found_again.mailbox_idnr;
+    return next;
+  end loop;
+  perform set_config('dbmail_mesh.applying', '', true);
+end
+$$;
+comment on function dbmail_mesh.found_again is 'Gives mailboxes new ids as if they had been created now, for theirs belong to others.';
 
 -- Peers know a content by the node that it came from and its id there. Where that id has been in use before, it gets another.
 create function dbmail_mesh.readdress(physmessages bigint[]) returns bigint

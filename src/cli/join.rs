@@ -39,9 +39,16 @@ struct Whole<'a> {
     was: &'static str,
     why: Option<&'a str>,
     uids_changed: Vec<UidChange>,
+    mailbox_ids_changed: Vec<IdChange>,
     contents_readdressed: usize,
     messages_brought: Option<i64>,
     seconds: f64,
+}
+
+#[derive(Serialize)]
+struct IdChange {
+    old_id: i64,
+    new_id: i64,
 }
 
 #[derive(Serialize)]
@@ -63,6 +70,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
     let brought = if args.no_wait { None } else { Some(catch_up(&settings, &node, &others).await?) };
     if args.json {
         let change = |(old_uid, new_uid): &(i64, i64)| UidChange { old_uid: *old_uid, new_uid: *new_uid };
+        let found = |(old_id, new_id): &(i64, i64)| IdChange { old_id: *old_id, new_id: *new_id };
         let (was, why) = word(&joined.standing);
         return output
             .json(&Whole {
@@ -70,6 +78,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
                 was,
                 why,
                 uids_changed: joined.born_again.iter().map(change).collect(),
+                mailbox_ids_changed: joined.found_again.iter().map(found).collect(),
                 contents_readdressed: joined.readdressed,
                 messages_brought: brought,
                 seconds: begun.elapsed().as_secs_f64(),
@@ -119,6 +128,9 @@ fn tell(name: &str, joined: &Joined, output: &mut Output) -> Result<()> {
         Standing::Member => "is a member".into(),
     };
     output.print(&format!("{name} {was}"))?;
+    for (old, new) in &joined.found_again {
+        output.print(&format!("mailbox id {old} belongs to another mailbox; here it is {new} now"))?;
+    }
     for (old, new) in &joined.born_again {
         output.print(&format!("UID {old} belongs to another message; here it is {new} now"))?;
     }

@@ -210,6 +210,21 @@ pub fn clear(suspects: &[Suspect], known: &[Vec<Known>]) -> Cleared {
     cleared
 }
 
+/// How a mailbox was named last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The stamp of that.
+    pub stamp: i64,
+    /// Whether it was renamed, or ended, since it was created.
+    pub is_later: bool,
+}
+
+/// Whether a mailbox that has the name that it was created with on a forgetful node is another one than a peer knows under its id. The
+/// same one has one moment of creation, and was renamed, or has ended, after that.
+pub fn is_another(created: i64, known: Naming) -> bool {
+    if known.is_later { created > known.stamp } else { created != known.stamp }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +292,15 @@ mod tests {
         let known: Vec<Vec<Known>> = known.iter().map(|known| vec![*known]).collect();
         let cleared = clear(&[suspect], &known);
         (!cleared.born_again.is_empty(), !cleared.readdressed.is_empty())
+    }
+
+    #[test]
+    fn a_mailbox_has_one_moment_of_creation() {
+        assert!(!is_another(7, Naming { stamp: 7, is_later: false }));
+        assert!(is_another(8, Naming { stamp: 7, is_later: false }));
+        assert!(is_another(6, Naming { stamp: 7, is_later: false }));
+        assert!(!is_another(7, Naming { stamp: 9, is_later: true }));
+        assert!(is_another(10, Naming { stamp: 9, is_later: true }), "it was created after the other was renamed");
     }
 
     #[test]

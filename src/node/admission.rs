@@ -135,6 +135,9 @@ pub async fn admit(a: &Side<'_>, b: &Side<'_>, stride: Stride, founder: Option<&
     };
     for (side, peer, identity) in [(a, b, &of_b), (b, a, &of_a)] {
         remember(side, peer.endpoint, identity).await?;
+    }
+    // Not before both have accepted one another: a node that belongs to a mesh is no new one.
+    for side in [a, b] {
         ask::run(side.client, include_str!("../../sql/node/join_mesh.sql"), &[&mesh]).await?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! How far a target has taken over what a source has.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::ask;
@@ -74,6 +75,8 @@ pub struct Witness {
     pub id: i64,
     /// The transaction that wrote it.
     pub xid: i64,
+    /// When that was, by the source's clock. After a restore a node may count the same ids and transactions again.
+    pub at: Timestamp,
 }
 
 impl Cursor {
@@ -109,7 +112,9 @@ impl Cursor {
             .transpose()?;
         let xid: Option<String> = row.get("witness_xid");
         let xid = xid.and_then(|xid| xid.parse().ok());
-        let witness = row.get::<_, Option<i64>>("witness_id").zip(xid).map(|(id, xid)| Witness { id, xid });
+        let at: Option<Timestamp> = row.get("witness_at");
+        let witness = row.get::<_, Option<i64>>("witness_id").zip(xid).zip(at);
+        let witness = witness.map(|((id, xid), at)| Witness { id, xid, at });
         Ok(Self {
             from: row.get("from_snapshot"),
             to: row.get("to_snapshot"),
@@ -137,6 +142,7 @@ impl Cursor {
         let (next_stage, next_position) =
             (next.copy.map(|(stage, _)| stage.code()), next.copy.map_or(0, |(_, key)| key));
         let (witness_id, witness_xid) = (next.witness.map(|row| row.id), next.witness.map(|row| row.xid.to_string()));
+        let witness_at = next.witness.map(|row| row.at);
         let moved = ask::row_if_any(
             target,
             include_str!("../../sql/target/move_cursor.sql"),
@@ -154,6 +160,7 @@ impl Cursor {
                 &messages,
                 &witness_id,
                 &witness_xid,
+                &witness_at,
             ],
         )
         .await?;

@@ -85,7 +85,7 @@ fn keys_of(rows: &[Row]) -> Keys {
     let mut keys = Keys::default();
     for row in rows {
         keys.insert(row.get("kind"), row.get("key"));
-        let row = Witness { id: row.get("id"), xid: row.get("xid") };
+        let row = Witness { id: row.get("id"), xid: row.get("xid"), at: row.get("at") };
         keys.made_up_to = keys.made_up_to.max(Some(row.xid));
         keys.last = keys.last.max(Some(row));
     }
@@ -107,7 +107,8 @@ pub async fn is_cut_off(source: &impl GenericClient, from: &str) -> Result<bool>
 /// `Unreachable`, `Transient`.
 pub async fn source_went_back(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
     let (id, xid) = (cursor.witness.map(|row| row.id), cursor.witness.map(|row| row.xid.to_string()));
-    let row = ask::row(source, include_str!("../../sql/source/went_back.sql"), &[&cursor.from, &id, &xid]).await?;
+    let at = cursor.witness.map(|row| row.at);
+    let row = ask::row(source, include_str!("../../sql/source/went_back.sql"), &[&cursor.from, &id, &xid, &at]).await?;
     Ok(row.get(0))
 }
 

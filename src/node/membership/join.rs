@@ -1,12 +1,12 @@
 //! Making a node a member (again).
 
 use deadpool_postgres::{GenericClient, Transaction};
-use tokio_postgres::Row;
 
+use super::suspects::Suspects;
 use super::{Member, fence, look};
-use crate::domain::ids::{BirthUid, NodeId};
-use crate::domain::membership::{Cleared, FENCE_GAP, Facts, Known, Misfit, Standing, Suspect, clear};
-use crate::error::{Error, Kind, Result};
+use crate::domain::ids::NodeId;
+use crate::domain::membership::{Cleared, FENCE_GAP, Facts, Misfit, Standing};
+use crate::error::{Error, Result};
 use crate::node::ask;
 
 /// What was done to a node before its links begin.
@@ -16,6 +16,8 @@ pub struct Joined {
     pub standing: Standing,
     /// Messages that got another UID: the first UID, and the new one.
     pub born_again: Vec<(i64, i64)>,
+    /// Mailboxes that got another id: the old one, and the new one.
+    pub found_again: Vec<(i64, i64)>,
     /// How many contents got another address.
     pub readdressed: usize,
 }
@@ -28,14 +30,15 @@ pub struct Joined {
 pub async fn prepare(node: &mut Member, peers: &[Member]) -> Result<Joined> {
     let facts = look(node, peers).await?;
     let standing = facts.standing().map_err(|misfit| refusal(node, &facts, &misfit))?;
-    let mut joined = Joined { standing: standing.clone(), born_again: Vec::new(), readdressed: 0 };
+    let (born_again, found_again) = (Vec::new(), Vec::new());
+    let mut joined = Joined { standing: standing.clone(), born_again, found_again, readdressed: 0 };
     match &standing {
         Standing::New | Standing::Member => return Ok(joined),
         Standing::Copy { of } => renew(node, peers, &format!("it was a copy of node {of}"), None, &mut joined).await?,
         Standing::Restored { why } => {
             // From here on it hands out nothing that anybody knows; what it has handed out so far is looked at then.
             raise(node.endpoint.id, &node.client, peers).await?;
-            let suspects = suspects(node, facts.moved).await?;
+            let suspects = Suspects::find(node, facts.moved).await?;
             renew(node, peers, why, Some(suspects), &mut joined).await?;
         }
         Standing::Anew => {
@@ -85,12 +88,14 @@ async fn renew(
     suspects: Option<Suspects>,
     joined: &mut Joined,
 ) -> Result<()> {
-    let cleared = match &suspects {
-        Some(suspects) => suspects.clear(peers).await?,
-        None => Cleared::default(),
+    let (cleared, mailboxes) = match &suspects {
+        Some(suspects) => (suspects.clear(peers).await?, suspects.other_mailboxes(peers).await?),
+        None => (Cleared::default(), Vec::new()),
     };
     let transaction = node.client.transaction().await?;
-    joined.born_again = bear_again(&transaction, &cleared.born_again).await?;
+    joined.found_again = pairs(&transaction, include_str!("../../../sql/node/found_again.sql"), &mailboxes).await?;
+    let births: Vec<i64> = cleared.born_again.iter().map(|birth| birth.0).collect();
+    joined.born_again = pairs(&transaction, include_str!("../../../sql/node/bear_again.sql"), &births).await?;
     ask::row(&transaction, include_str!("../../../sql/node/readdress.sql"), &[&cleared.readdressed]).await?;
     joined.readdressed = cleared.readdressed.len();
     let (id, name) = (node.endpoint.id.0, node.endpoint.name.as_str());
@@ -104,53 +109,10 @@ async fn renew(
     Ok(())
 }
 
-async fn bear_again(transaction: &Transaction<'_>, births: &[BirthUid]) -> Result<Vec<(i64, i64)>> {
-    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
-    let rows = ask::rows(transaction, include_str!("../../../sql/node/bear_again.sql"), &[&births]).await?;
-    Ok(rows.iter().map(|row| (row.get("birth_uid"), row.get("new_uid"))).collect())
-}
-
-/// Messages that may have a UID, or a content, that was in use before.
-struct Suspects {
-    messages: Vec<Suspect>,
-    unique_ids: Vec<String>,
-}
-
-async fn suspects(node: &Member, moved: bool) -> Result<Suspects> {
-    let rows = ask::rows(&node.client, include_str!("../../../sql/node/suspects.sql"), &[&moved]).await?;
-    let suspect = |row: &Row| Suspect {
-        birth: BirthUid(row.get("birth_uid")),
-        noted_us: row.get("noted_us"),
-        physmessage: row.get("physmessage_id"),
-        has_content_alone: row.get("is_alone"),
-    };
-    Ok(Suspects {
-        messages: rows.iter().map(suspect).collect(),
-        unique_ids: rows.iter().map(|row| row.get("unique_id")).collect(),
-    })
-}
-
-impl Suspects {
-    async fn clear(&self, peers: &[Member]) -> Result<Cleared> {
-        let births: Vec<i64> = self.messages.iter().map(|suspect| suspect.birth.0).collect();
-        let mut known = Vec::new();
-        for peer in peers {
-            let sql = include_str!("../../../sql/node/known_of_suspects.sql");
-            let rows = ask::rows(&peer.client, sql, &[&births, &self.unique_ids]).await?;
-            known.push(rows.iter().map(known_as).collect::<Result<Vec<_>>>()?);
-        }
-        Ok(clear(&self.messages, &known))
-    }
-}
-
-fn known_as(row: &Row) -> Result<Known> {
-    match (row.get::<_, &str>("known"), row.get("died_us")) {
-        ("n", _) => Ok(Known::Nothing),
-        ("s", _) => Ok(Known::Same),
-        ("o", _) => Ok(Known::Other),
-        ("d", Some(died_us)) => Ok(Known::Dead(died_us)),
-        (other, _) => Err(Error::new(Kind::Internal, format!("what is known of a message is {other:?}"))),
-    }
+/// Old and new ids.
+async fn pairs(transaction: &Transaction<'_>, sql: &str, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
+    let rows = ask::rows(transaction, sql, &[&ids]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 fn refusal(node: &Member, facts: &Facts, misfit: &Misfit) -> Error {

@@ -11,6 +11,7 @@ pub mod fence;
 mod join;
 mod leave;
 mod progress;
+mod suspects;
 
 pub use facts::{Member, look};
 pub use join::{Joined, prepare};

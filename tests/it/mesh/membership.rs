@@ -174,6 +174,85 @@ async fn a_node_that_was_restored_is_refused_and_joins_again_without_a_loss() {
     says(&mesh.command("join --node b").await, 0, &["b is a member", "b is caught up with a"]);
 }
 
+/// The ids of its mailboxes come again, too: the two are different mailboxes.
+#[tokio::test]
+async fn a_mailbox_id_that_comes_again_is_another_mailbox() {
+    let (mesh, inbox) = Mesh::with_inbox("boxes", 2, 4).await;
+    let worker = mesh.work();
+    mesh.give(2, inbox, "before").await;
+    mesh.await_all(&["before"]).await;
+    worker.stop().await;
+    let backup = mesh.back_up(2).await;
+    let worker = mesh.work();
+    let work = mesh.dbmail(2).await.create_mailbox("alice", "Work").await.unwrap();
+    mesh.give(2, work, "at work").await;
+    mesh.await_all(&["before", "at work"]).await;
+    worker.stop().await;
+    backup.restore().await;
+    let mut client = mesh.dbmail(2).await;
+    let play = client.create_mailbox("alice", "Play").await.unwrap();
+    assert_eq!(play, work, "the id was handed out before");
+    client.subscribe("alice", play).await.unwrap();
+    drop(client);
+    mesh.give(2, play, "at play").await;
+    says(
+        &mesh.command("join --node b").await,
+        0,
+        &[&format!("mailbox id {play} belongs to another mailbox; here it is ")],
+    );
+    mesh.settle_shown(&["before", "at work", "at play"]).await;
+    let named = "select string_agg(concat_ws(' ', m.mailbox_idnr, m.name, g.unique_id, s.user_id is not null), ', ' order by m.name)
+                 from dbmail_mailboxes m join dbmail_messages g using (mailbox_idnr) left join dbmail_subscription s on s.mailbox_id = m.mailbox_idnr
+                 where g.status < 2 and g.message_idnr < 281474976710656";
+    assert_eq!(mesh.text(1, named).await, mesh.text(2, named).await);
+    let named = mesh.text(1, named).await;
+    assert!(named.contains(&format!("{work} Work at work f")) && named.contains("Play at play t"), "{named}");
+}
+
+/// A node that does after the restore what it did before counts the same ids and transactions.
+#[tokio::test]
+async fn the_same_counts_at_another_time_are_no_witness() {
+    let (mesh, inbox) = Mesh::with_inbox("witness", 2, 4).await;
+    let worker = mesh.work();
+    mesh.give(2, inbox, "m").await;
+    mesh.await_all(&["m"]).await;
+    worker.stop().await;
+    mesh.run(2, "update dbmail_mesh.outbox set at = at + interval '1 s' where id = (select max(id) from dbmail_mesh.outbox where kind = 'm')").await;
+    mesh.run(2, "delete from dbmail_mesh.acknowledged").await;
+    mesh.run(1, "delete from dbmail_mesh.link_status").await;
+    let witnessed =
+        "select count(*) from dbmail_mesh.cursor where witness_id = (select max(id) from dbmail_mesh.outbox)";
+    assert_eq!(mesh.count(1, "select count(witness_id) from dbmail_mesh.cursor").await, 1, "{witnessed}");
+    let worker = mesh.work();
+    mesh.await_count(1, REFUSED, 1).await;
+    worker.stop().await;
+}
+
+/// A number that was a node's is given to a new, empty database.
+#[tokio::test]
+async fn a_new_database_takes_over_a_number() {
+    let (mesh, inbox) = Mesh::with_inbox("number", 2, 4).await;
+    let worker = mesh.work();
+    mesh.give(2, inbox, "theirs").await;
+    mesh.await_all(&["theirs"]).await;
+    worker.stop().await;
+    let mut anew = Mesh::of(vec![mesh.node(1).clone()], 4);
+    anew.add(2, fresh_dbmail("number").await.unwrap().get_dbname().unwrap()).await;
+    migrate_up(&anew.nodes[1..], &anew.nodes, anew.mesh.stride).await.unwrap();
+    let worker = anew.work();
+    anew.await_count(1, REFUSED, 1).await;
+    says(
+        &anew.command("join --node b").await,
+        0,
+        &["b was installed anew under a number that was in use", "b is caught up"],
+    );
+    anew.give(2, inbox, "own").await;
+    anew.await_all(&["own", "theirs"]).await;
+    worker.stop().await;
+    let reused = "select count(*) - count(distinct origin_id) from dbmail_mesh.content where origin_node = 2";
+    assert_eq!(anew.count(1, reused).await, 0);
+}
+
 /// The content ids of a restored node come again, too: what is new must not be taken for what its peers have under that id.
 #[tokio::test]
 async fn a_content_id_that_comes_again_is_no_known_content() {
