@@ -116,6 +116,21 @@ fn bring_to(held: Held, uid: Uid) -> Option<Action> {
     }
 }
 
+/// So often locks are lost before the slowest node is left out.
+const LOST_TRIES: u32 = 3;
+
+/// How many of the slowest of `others` are left out of a settlement that has lost its locks `lost` times, because some server let go of its
+/// own while others were waited for. They learn of the new UIDs as of any other change. The third time one is, for a slow moment is no
+/// distance; after that half of those that are left, so that a mesh of nodes that are all too far from each other comes down to the
+/// nearest ones before the settlement gives up.
+pub fn too_far(others: usize, lost: u32) -> usize {
+    match lost.cmp(&LOST_TRIES) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => 1.min(others),
+        std::cmp::Ordering::Greater => others.div_ceil(2),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::rule::RowId;
@@ -147,6 +162,17 @@ mod tests {
     }
 
     /// The scenario of the mailing list: A has 5 and 7, B has 6; A was shown 7, so 6 becomes 9 on both.
+    #[test]
+    fn nodes_that_are_all_too_far_are_left_out_before_it_gives_up() {
+        let mut others = 63;
+        let lost = (1..10).take_while(|lost| {
+            others -= too_far(others, *lost);
+            others > 0
+        });
+        assert_eq!(lost.count(), 8, "one fewer than are tried after the first");
+        assert_eq!([too_far(4, 2), too_far(4, 3), too_far(0, 3), too_far(3, 4), too_far(0, 4)], [0, 1, 0, 2, 0]);
+    }
+
     #[test]
     fn six_becomes_nine_on_both_nodes() {
         let a = view(1, 7, &[(6, hidden(6))]);

@@ -19,8 +19,6 @@ const MESSAGES_AT_ONCE: usize = 500;
 const ATTEMPTS: u32 = 10;
 /// How often a node that does not give its lock is tried before it is left out.
 const LOCK_TRIES: u32 = 4;
-/// So often locks are lost before the furthest node is left out.
-const LOST_TRIES: u32 = 3;
 /// A worker looks for what is late so often while there is something, at the most.
 const BUSY_INTERVAL_MAX: Micros = Micros::from_ms(250);
 const BUSY_INTERVAL_MIN: Micros = Micros::from_ms(20);

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    ATTEMPTS, Break, JITTER, JITTER_MIN, LOCK_POLL, LOCK_TRIES, LOST_TRIES, Settlement, SettlementId, Step, id_of,
-};
+use super::{ATTEMPTS, Break, JITTER, JITTER_MIN, LOCK_POLL, LOCK_TRIES, Settlement, SettlementId, Step, id_of};
 use crate::domain::ids::{BirthUid, MailboxId, Uid};
 use crate::domain::settlement;
 use crate::simulation::links::shown_as;
@@ -123,8 +121,7 @@ impl World<'_> {
     fn lost(&mut self, id: SettlementId, settlement: &mut Settlement) {
         self.unlock(id, settlement);
         settlement.lost += 1;
-        if settlement.lost >= LOST_TRIES && settlement.participants.len() > 1 {
-            settlement.lost = 0;
+        for _ in 0..settlement::too_far(settlement.participants.len().saturating_sub(1), settlement.lost) {
             let (by, about) = (settlement.by, settlement.about());
             let others = settlement.participants.iter().filter(|at| about != Some(**at));
             let trips: Vec<(Micros, At)> = others.map(|at| (self.network.round_trip(by, *at), *at)).collect();

@@ -26,7 +26,7 @@ use super::hub::{Hub, Node};
 use super::pace::Paces;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
-use crate::domain::settlement::Plan;
+use crate::domain::settlement::{Plan, too_far};
 use crate::error::{Error, Kind, Result};
 use crate::node::participant::{self, Reserved};
 use gather::Gathered;
@@ -45,8 +45,6 @@ const ATTEMPTS: u32 = 10;
 const GIVES_WAY: u32 = 6;
 /// How often a node that does not give its lock in time is tried before the settlement goes on without it.
 const LOCK_TRIES: u32 = 4;
-/// So often sessions are lost under the locks before the slowest node is left out.
-const LOST_TRIES: u32 = 3;
 /// How often the late are looked for when there were some a moment ago, at the most.
 const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// How often they are looked for when there were none and nobody rang.
@@ -218,10 +216,9 @@ impl Settler {
             }
             if self.renew_sessions(&mut participants).await? {
                 lost += 1;
-            }
-            if lost >= LOST_TRIES && participants.len() > 1 {
-                lost = 0;
-                drop_slowest(&mut participants, mailbox, about);
+                for _ in 0..too_far(participants.len() - 1, lost) {
+                    drop_slowest(&mut participants, mailbox, about);
+                }
             }
             let beside = self.beside(&participants[0]).await?;
             let numbers = match reserved.take() {
