@@ -9,7 +9,7 @@ mod run;
 mod simulate;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -59,7 +59,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Common {
     /// The settings file [default: /etc/dbmail-mesh/mesh.toml].
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", env = "DBMAIL_MESH_CONFIG")]
     config: Option<PathBuf>,
     /// Overrides a setting, as section.key=value or node.<name>.<key>=value. Stronger than the environment.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -78,6 +78,11 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl Common {
+    /// The settings file, if one is named; an empty variable counts as not set.
+    fn file(&self) -> Option<&Path> {
+        self.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// Loads the settings from all layers, and starts the log as they say.
     fn settings(&self) -> Result<Settings> {
         // Variables that are not text are none of ours, and would only get in the way.
@@ -86,7 +91,7 @@ impl Common {
         let named = [("log.level", &self.log_level), ("log.format", &self.log_format)];
         let named = named.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value.clone()?)));
         let flags: Vec<_> = self.set.iter().cloned().chain(named).collect();
-        let settings = Settings::load(self.config.as_deref(), env, &flags)?;
+        let settings = Settings::load(self.file(), env, &flags)?;
         log::init(&settings.log)?;
         Ok(settings)
     }

@@ -12,6 +12,7 @@ mod link;
 mod moved;
 pub(crate) mod pace;
 pub mod settle;
+mod vitals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::node::Endpoint;
 use hub::Hub;
 use link::Link;
 use settle::Settler;
+pub use vitals::Vitals;
 
 /// What a worker is to do.
 #[derive(Clone, Debug)]
@@ -44,6 +46,7 @@ pub struct Options {
 pub struct Worker {
     tracker: TaskTracker,
     stop: CancellationToken,
+    vitals: Arc<Vitals>,
 }
 
 impl Worker {
@@ -72,9 +75,15 @@ impl Worker {
                 tracker.spawn(stop.clone().run_until_cancelled_owned(link.run()));
             }
         }
+        let vitals = hub.vitals.clone();
         tracker.spawn(stop.clone().run_until_cancelled_owned(Settler::new(hub).run()));
         tracker.close();
-        Ok(Self { tracker, stop })
+        Ok(Self { tracker, stop, vitals })
+    }
+
+    /// The signs of life of its loops.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// Stops all tasks where they stand and waits for them. Transactions that were under way roll back; nothing is lost, for every
