@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod migrate;
 mod output;
+mod pages;
 mod plan;
 mod run;
 mod simulate;
@@ -46,8 +47,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Completions(pages::Completions),
     Config(config::Args),
     Demo(demo::Args),
+    #[command(hide = true)]
+    Man(pages::Man),
     Migrate(migrate::Args),
     Plan(plan::Args),
     Run(run::Args),
@@ -59,7 +63,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Common {
     /// The settings file [default: /etc/dbmail-mesh/mesh.toml].
-    #[arg(short, long, global = true, value_name = "FILE", env = "DBMAIL_MESH_CONFIG")]
+    #[arg(short, long, global = true, value_name = "FILE", env = "DBMAIL_MESH_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Overrides a setting, as section.key=value or node.<name>.<key>=value. Stronger than the environment.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -122,8 +126,10 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         .map_err(|error| Error::new(Kind::Internal, format!("cannot start: {error}")).source(error))?;
     runtime.block_on(async {
         match cli.command {
+            Command::Completions(args) => pages::completions(&args, output),
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
+            Command::Man(args) => pages::man(&args),
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,

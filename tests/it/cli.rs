@@ -57,7 +57,7 @@ impl File {
         Self(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("mesh.toml")
     }
 

@@ -9,6 +9,8 @@ mod demo;
 mod docs;
 mod mesh;
 mod migrate;
+mod notify;
+mod packaging;
 mod scratch_accounts;
 mod scratch_audit;
 mod scratch_audit_state;
