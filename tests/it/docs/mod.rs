@@ -32,7 +32,7 @@ use parse::{Block, Kind};
 use regex::Regex;
 
 /// So many documents are run at once: each has a worker of its own.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// Pages that README links and that are written elsewhere at the same time. To be emptied.
 const COMING: [&str; 7] = ["verify", "watch", "inspect", "pause", "doctor", "upgrade", "join"];

@@ -22,6 +22,7 @@ const BARE: &str = "bare";
 
 /// Runs a document. Returns what was run, or what is wrong.
 pub async fn document(path: PathBuf, blocks: Vec<Block>) -> Result<String, String> {
+    let begun = Instant::now();
     let count = |kind| blocks.iter().filter(|block| block.kind == kind).count();
     let ran = format!(
         "{}: {} console, {} psql, {} sql",
@@ -47,6 +48,7 @@ pub async fn document(path: PathBuf, blocks: Vec<Block>) -> Result<String, Strin
             wrong.push(format!("{}:{}: {problem}", path.display(), block.line));
         }
     }
+    let ran = format!("{ran}, in {:.1} s", begun.elapsed().as_secs_f64());
     if wrong.is_empty() { Ok(ran) } else { Err(wrong.join("\n\n")) }
 }
 
@@ -61,10 +63,11 @@ fn mentions_nyc(blocks: &[Block]) -> bool {
 async fn run(block: &Block, stage: &Stage) -> Result<(), String> {
     match block.kind {
         Kind::Console => {
+            let mut wrong = Vec::new();
             for step in &block.steps {
-                console(step, stage).await?;
+                wrong.extend(console(step, stage).await.err());
             }
-            Ok(())
+            if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
         }
         Kind::Sql => stage.sql("ams", &block.steps[0].command).await,
         Kind::Psql => psql(block, stage).await,
