@@ -35,12 +35,19 @@ pub async fn play(scene: &str, stage: &mut Stage) -> Result<(), String> {
     let (first, rest) = scene.split_once(' ').unwrap_or((scene, ""));
     match (first, rest) {
         ("mesh", "") => mesh(stage).await,
-        ("worker", "stopped") => Ok(stage.rest().await),
-        ("worker", "running") => Ok(stage.work(&[]).await),
+        ("worker", "stopped") => {
+            stage.rest().await;
+            Ok(())
+        }
+        ("worker", "running") => {
+            stage.work(&[]).await;
+            Ok(())
+        }
         ("mail", node) => deliver(stage, node, "alice", "INBOX").await,
         ("cut", rest) => {
             stage.cut_off(rest.trim_start_matches("off "));
-            Ok(stage.work(&[]).await)
+            stage.work(&[]).await;
+            Ok(())
         }
         ("renumbered", "") => renumbered(stage).await,
         ("late", "") => late(stage).await,
