@@ -19,6 +19,8 @@ const READING: [&str; 8] =
 
 /// What begins a document for which nothing is to be installed.
 const BARE: &str = "bare";
+/// What begins one for which one node is to be left out.
+const WITHOUT: &str = "without ";
 
 /// Runs a document. Returns what was run, or what is wrong.
 pub async fn document(path: PathBuf, blocks: Vec<Block>) -> Result<String, String> {
@@ -34,22 +36,25 @@ pub async fn document(path: PathBuf, blocks: Vec<Block>) -> Result<String, Strin
     let Some(first) = blocks.first() else { return Ok(ran) };
     let names = if mentions_nyc(&blocks) { vec!["ams", "fra", "nyc"] } else { vec!["ams", "fra"] };
     let mut stage = Stage::new(&names).await;
-    if !first.before.iter().any(|scene| scene == BARE) {
+    if !first.before.iter().any(|scene| scene == BARE || scene.starts_with(WITHOUT)) {
         scenes::play("mesh", &mut stage).await?;
     }
     let mut wrong = Vec::new();
     for block in &blocks {
-        for scene in block.before.iter().filter(|scene| *scene != BARE) {
-            scenes::play(scene, &mut stage)
-                .await
-                .map_err(|problem| format!("{}:{}: {problem}", path.display(), block.line))?;
-        }
-        if let Err(problem) = run(block, &stage).await {
+        if let Err(problem) = prepared(block, &mut stage).await {
             wrong.push(format!("{}:{}: {problem}", path.display(), block.line));
         }
     }
     let ran = format!("{ran}, in {:.1} s", begun.elapsed().as_secs_f64());
     if wrong.is_empty() { Ok(ran) } else { Err(wrong.join("\n\n")) }
+}
+
+/// Runs a block after what has to be done before it.
+async fn prepared(block: &Block, stage: &mut Stage) -> Result<(), String> {
+    for scene in block.before.iter().filter(|scene| *scene != BARE) {
+        scenes::play(scene, stage).await?;
+    }
+    run(block, stage).await
 }
 
 fn mentions_nyc(blocks: &[Block]) -> bool {

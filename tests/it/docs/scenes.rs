@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bare` | at the first block: dbmail only; nothing is installed and no worker runs |
 //! | `mesh` | what every other document begins with: installed, a worker at work, mail of alice and bob |
+//! | `without NODE` | at the first block: the same, but this node is empty, and nothing is installed on it |
 //! | `worker stopped`, `worker running` | |
 //! | `mail NODE` | a message for alice |
 //! | `cut off NODE` | its URL leads nowhere, for the worker too |
@@ -35,6 +36,10 @@ pub async fn play(scene: &str, stage: &mut Stage) -> Result<(), String> {
     let (first, rest) = scene.split_once(' ').unwrap_or((scene, ""));
     match (first, rest) {
         ("mesh", "") => mesh(stage).await,
+        ("without", node) => {
+            stage.leave_out(node);
+            mesh(stage).await
+        }
         ("worker", "stopped") => {
             stage.rest().await;
             Ok(())
@@ -82,7 +87,8 @@ async fn deliver(stage: &Stage, node: &str, owner: &str, mailbox: &str) -> Resul
 
 /// alice reads on `ams` and `fra`; bob has never come.
 async fn mesh(stage: &mut Stage) -> Result<(), String> {
-    succeed(stage, "dbmail-mesh migrate up").await?;
+    let nodes: String = stage.taking_part().map(|node| format!(" --node {}", node.name)).collect();
+    succeed(stage, &format!("dbmail-mesh migrate up{nodes}")).await?;
     let mut ams = stage.dbmail("ams").await?;
     for owner in ["alice", "bob"] {
         ams.create_user(owner).await.map_err(said)?;
@@ -121,7 +127,7 @@ async fn renumbered(stage: &mut Stage) -> Result<(), String> {
 /// A link brings it, and nothing may be renumbered before it has been there for an hour.
 async fn late(stage: &mut Stage) -> Result<(), String> {
     stage.rest().await;
-    for node in ["fra", "ams"] {
+    for node in ["ams", "fra", "ams"] {
         deliver(stage, node, "alice", "INBOX").await?;
     }
     stage.work(&["--set", "mesh.settle_after=1h"]).await;

@@ -32,6 +32,8 @@ const NEXT: &str = "=== what the next command prints ===";
 pub struct Stage {
     folder: TempDir,
     pub nodes: Vec<NodeSettings>,
+    /// A node that is not part of the mesh.
+    left_out: Option<String>,
     worker: Option<Child>,
     /// What is here, and what the document has in its place.
     masks: Vec<(String, String)>,
@@ -43,7 +45,7 @@ impl Stage {
         let folder = TempDir::new().unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dbmail-mesh"), folder.path().join("dbmail-mesh")).unwrap();
         let settings = folder.path().join("mesh.toml");
-        let mut stage = Self { nodes: Vec::new(), worker: None, masks: Vec::new(), folder };
+        let mut stage = Self { nodes: Vec::new(), left_out: None, worker: None, masks: Vec::new(), folder };
         stage.mask(&settings.display().to_string(), "/etc/dbmail-mesh/mesh.toml");
         for (id, name) in (1..).zip(names) {
             let database = fresh_dbmail("docs").await.unwrap().get_dbname().unwrap().to_owned();
@@ -105,6 +107,16 @@ impl Stage {
         self.mask("127.0.0.1:1/dbmail", &format!("db.{name}.example/dbmail"));
     }
 
+    /// From now on a node is none of the mesh.
+    pub fn leave_out(&mut self, name: &str) {
+        self.left_out = Some(name.to_owned());
+    }
+
+    /// The nodes of the mesh.
+    pub fn taking_part(&self) -> impl Iterator<Item = &NodeSettings> {
+        self.nodes.iter().filter(|node| self.left_out.as_deref() != Some(node.name.as_str()))
+    }
+
     fn node(&self, name: &str) -> Result<&NodeSettings, String> {
         self.nodes.iter().find(|node| node.name.as_str() == name).ok_or_else(|| format!("no node {name}"))
     }
@@ -128,9 +140,9 @@ impl Stage {
         Err(format!("{owner} has no {mailbox} on {name}"))
     }
 
-    /// Waits until a query returns a number on all nodes.
+    /// Waits until a query returns a number on all nodes of the mesh.
     pub async fn until(&self, sql: &str, expected: i64) -> Result<(), String> {
-        for node in &self.nodes {
+        for node in self.taking_part() {
             self.until_on(node.name.as_str(), sql, expected).await?;
         }
         Ok(())
