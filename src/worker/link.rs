@@ -132,7 +132,11 @@ impl Link {
         loop {
             // Standing by, and admission, which compares all that there is, take as long as they take.
             self.sign.at_leisure();
-            self.guard.active().await;
+            if !self.guard.is_active() {
+                self.sign.say("waiting");
+                self.guard.active().await;
+                self.sign.say("starting");
+            }
             let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
@@ -162,8 +166,8 @@ impl Link {
             if std::mem::take(&mut self.halved) && error.kind() == Kind::Data {
                 continue;
             }
-            self.sign.within(STEP_TIMEOUT);
             let wait = backoff.wait();
+            self.sign.within(wait + STEP_TIMEOUT);
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
         }
     }

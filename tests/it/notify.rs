@@ -64,7 +64,7 @@ fn a_worker_is_ready_alive_while_nodes_are_away_and_says_that_it_stops() {
     assert_eq!(service.until("READY=1"), ["READY=1"]);
     service.until("WATCHDOG=1");
     let heard = service.until("STATUS=");
-    assert!(heard.last().unwrap().starts_with("STATUS=links: 2 "), "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("STATUS=links: 2 ")), "{heard:?}");
     let begun = Instant::now();
     for _ in 0..5 {
         service.until("WATCHDOG=1");

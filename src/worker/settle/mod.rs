@@ -154,8 +154,8 @@ impl Settler {
             }
         }
         for &mailbox in &mailboxes {
-            self.sign.within(STEP_TIMEOUT);
             for _ in 0..TIMES_AT_ONCE {
+                self.sign.within(STEP_TIMEOUT);
                 let most = self.portion.size();
                 match self.settle(mailbox).await {
                     Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
