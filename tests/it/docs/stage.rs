@@ -64,6 +64,8 @@ impl Stage {
 
     fn mask(&mut self, here: &str, there: &str) {
         self.masks.push((here.to_owned(), there.to_owned()));
+        // The longest first: docs_1 is the beginning of docs_11.
+        self.masks.sort_by_key(|(here, _)| std::cmp::Reverse(here.len()));
     }
 
     /// The example of the README, but for what differs here, and for nodes that the document does not need.
