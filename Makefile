@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test demo busy lint needs
+.PHONY: test demo busy lint deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -21,11 +21,31 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-# A C linker for Rust, the PostgreSQL server programs and psql. What is there is left alone. The places are those where
+# target/debian/dbmail-mesh_*.deb
+deb: needs
+	$(CARGO) build --release --locked
+	$(MAKE) package-files PROGRAM=target/release/dbmail-mesh
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb
+	$(CARGO) deb --no-build --locked
+
+# What a package carries besides the program and what is in the repository as it is: see Cargo.toml, package.metadata.deb.
+PACKAGE = target/package
+package-files:
+	rm -rf $(PACKAGE)
+	mkdir -p $(PACKAGE)/completions $(PACKAGE)/share/sql
+	$(PROGRAM) man --out $(PACKAGE)/man
+	$(PROGRAM) completions bash > $(PACKAGE)/completions/dbmail-mesh
+	$(PROGRAM) completions zsh > $(PACKAGE)/completions/_dbmail-mesh
+	$(PROGRAM) completions fish > $(PACKAGE)/completions/dbmail-mesh.fish
+	cp -R migrations $(PACKAGE)/share/
+	for part in sql/inspect dashboards; do [ ! -d $$part ] || cp -R $$part $(PACKAGE)/share/$$part; done
+
+# A C linker for Rust, systemd-analyze, the PostgreSQL server programs and psql. What is there is left alone. The places are those where
 # the program itself looks, see src/scratch/binaries.rs.
 needs:
 	@missing=""; \
 	command -v cc >/dev/null || missing="build-essential"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	server=""; \
 	for dir in "$$DBMAIL_MESH_PG_BIN" $$(echo "$$PATH" | tr ':' ' ') $$(pg_config --bindir 2>/dev/null) \
 	    /usr/lib/postgresql/*/bin; do \

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
         Command::Check { connect, json } => {
             let settings = common.settings()?;
             let found = if connect { Some(connect_all(&settings).await) } else { None };
-            let path = common.config.as_deref().map_or(DEFAULT_PATH.into(), |path| path.display().to_string());
+            let path = common.file().map_or(DEFAULT_PATH.into(), |path| path.display().to_string());
             if json {
                 output.json(&as_json(&path, &settings, found.as_deref()))?;
             } else {

@@ -7,12 +7,13 @@ mod leave;
 mod membership;
 mod migrate;
 mod output;
+mod pages;
 mod plan;
 mod run;
 mod simulate;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -49,10 +50,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Completions(pages::Completions),
     Config(config::Args),
     Demo(demo::Args),
     Join(join::Args),
     Leave(leave::Args),
+    #[command(hide = true)]
+    Man(pages::Man),
     Migrate(migrate::Args),
     Plan(plan::Args),
     Run(run::Args),
@@ -64,7 +68,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Common {
     /// The settings file [default: /etc/dbmail-mesh/mesh.toml].
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", env = "DBMAIL_MESH_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Overrides a setting, as section.key=value or node.<name>.<key>=value. Stronger than the environment.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -83,6 +87,11 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl Common {
+    /// The settings file, if one is named; an empty variable counts as not set.
+    fn file(&self) -> Option<&Path> {
+        self.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// Loads the settings from all layers, and starts the log as they say.
     fn settings(&self) -> Result<Settings> {
         // Variables that are not text are none of ours, and would only get in the way.
@@ -91,7 +100,7 @@ impl Common {
         let named = [("log.level", &self.log_level), ("log.format", &self.log_format)];
         let named = named.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value.clone()?)));
         let flags: Vec<_> = self.set.iter().cloned().chain(named).collect();
-        let settings = Settings::load(self.config.as_deref(), env, &flags)?;
+        let settings = Settings::load(self.file(), env, &flags)?;
         log::init(&settings.log)?;
         Ok(settings)
     }
@@ -122,10 +131,12 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         .map_err(|error| Error::new(Kind::Internal, format!("cannot start: {error}")).source(error))?;
     runtime.block_on(async {
         match cli.command {
+            Command::Completions(args) => pages::completions(&args, output),
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Join(args) => join::run(args, &cli.common, output).await,
             Command::Leave(args) => leave::run(args, &cli.common, output).await,
+            Command::Man(args) => pages::man(&args),
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,

@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::check_installed;
 use crate::node::Endpoint;
+use crate::telemetry::systemd;
 use crate::worker::{Options, Worker};
 
 /// Replicates, until SIGINT or SIGTERM: drives every link into the named nodes.
@@ -45,10 +46,12 @@ pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Re
     })?;
     tracing::info!(nodes = settings.nodes.len(), "worker started");
     tokio::select! {
+        () = systemd::report(worker.vitals()) => {}
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         () = input_ended => {}
     }
+    systemd::stopping();
     worker.stop().await;
     tracing::info!("worker stopped");
     Ok(OK)

@@ -64,7 +64,7 @@ fn ids_are_used_up() -> Error {
             "the ids of dbmail_physmessage are used up, but for the last {PHYSMESSAGE_IDS_KEPT} that are left to dbmail's own deliveries; \
              the source keeps what is not shipped"
         ),
-        "replace this node by a new, empty one with an id of its own, which counts from 1: README, Numbers end",
+        "replace this node by a new, empty one with an id of its own, which counts from 1: docs/plan.md",
     )
 }
 

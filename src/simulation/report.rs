@@ -10,7 +10,7 @@ use crate::domain::budget::UID_LAST;
 /// Seconds of a year of 365.25 days.
 const YEAR_S: f64 = 31_557_600.0;
 
-/// What came of a simulation. Serialised, its field names and meanings are a written contract (README).
+/// What came of a simulation. Serialised, its field names and meanings are a written contract (docs/simulate.md).
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What was simulated, as on the command line.

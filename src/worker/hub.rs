@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::Options;
 use super::backoff::Backoff;
 use super::following::Waiters;
+use super::vitals::Vitals;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
@@ -76,6 +77,8 @@ pub(crate) struct Hub {
     pub(crate) late: Notify,
     /// Of its links, by source and target.
     pulses: BTreeMap<(NodeId, NodeId), Pulse>,
+    /// Of all loops, for the watchdog.
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// Signs of life of a link: what a batch brings is not seen before it ends.
@@ -109,6 +112,7 @@ impl Hub {
             mesh: options.mesh,
             worker: options.worker,
             late: Notify::new(),
+            vitals: Arc::default(),
         })
     }
 

@@ -13,6 +13,7 @@ use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use super::opening;
+use super::vitals::Sign;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::apply::{Applied, Batch, Bounds, Route};
@@ -84,6 +85,7 @@ pub(crate) struct Link {
     /// Failures in a row.
     failures: u32,
     following: Following,
+    sign: Arc<Sign>,
 }
 
 /// Where a link stands between two batches.
@@ -109,8 +111,10 @@ impl Position {
 
 impl Link {
     pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
+        let name = |id| hub.node(id).map_or_else(|_| id.to_string(), |node| node.endpoint.name.clone());
         Self {
             rows: most_rows(&hub),
+            sign: hub.vitals.link(format!("{} -> {}", name(source), name(target))),
             hub,
             source,
             target,
@@ -129,7 +133,13 @@ impl Link {
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.hub.worker.retry_max);
         loop {
-            self.guard.active().await;
+            // Standing by, and admission, which compares all that there is, take as long as they take.
+            self.sign.at_leisure();
+            if !self.guard.is_active() {
+                self.sign.say("waiting");
+                self.guard.active().await;
+                self.sign.say("starting");
+            }
             let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
@@ -160,6 +170,7 @@ impl Link {
                 continue;
             }
             let wait = backoff.wait();
+            self.sign.within(wait + STEP_TIMEOUT);
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
         }
     }
@@ -170,6 +181,7 @@ impl Link {
 
     /// Tells the target how the link is doing, when that has changed. A target that cannot be told is no further trouble.
     async fn report(&mut self, state: State, error: Option<&Error>) {
+        self.sign.say(state.name());
         if self.reported == Some(state) && error.is_none() {
             return;
         }
@@ -191,6 +203,7 @@ impl Link {
         let mut poll = hub.worker.poll_min;
         let mut full_batches = 0;
         while self.guard.is_active() {
+            self.sign.within(STEP_TIMEOUT);
             bell.borrow_and_update();
             let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))

@@ -13,6 +13,7 @@ mod moved;
 mod opening;
 pub(crate) mod pace;
 pub mod settle;
+mod vitals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::node::Endpoint;
 use hub::Hub;
 use link::Link;
 use settle::Settler;
+pub use vitals::Vitals;
 
 /// What a worker is to do.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub struct Options {
 pub struct Worker {
     tracker: TaskTracker,
     stop: CancellationToken,
+    vitals: Arc<Vitals>,
 }
 
 impl Worker {
@@ -73,9 +76,15 @@ impl Worker {
                 tracker.spawn(stop.clone().run_until_cancelled_owned(link.run()));
             }
         }
+        let vitals = hub.vitals.clone();
         tracker.spawn(stop.clone().run_until_cancelled_owned(Settler::new(hub).run()));
         tracker.close();
-        Ok(Self { tracker, stop })
+        Ok(Self { tracker, stop, vitals })
+    }
+
+    /// The signs of life of its loops.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// Stops all tasks where they stand and waits for them. Transactions that were under way roll back; nothing is lost, for every

@@ -57,7 +57,7 @@ impl File {
         Self(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("mesh.toml")
     }
 
@@ -235,7 +235,7 @@ async fn check_with_connect_compares_the_nodes_with_the_settings() {
     assert!(fits.out.contains(" installed\n"), "{}", fits.out);
 }
 
-/// No settings file, no node: what the README shows.
+/// No settings file, no node: what docs/plan.md shows.
 #[test]
 fn an_imagined_mesh_is_computed() {
     let run = |arguments: &str| ended(command().args(arguments.split_whitespace()));
@@ -252,9 +252,9 @@ fn an_imagined_mesh_is_computed() {
         .iter()
         .flat_map(|object| object.as_object().unwrap().keys().map(String::as_str))
         .collect();
-    let readme = include_str!("../../README.md").split("## Numbers end").nth(1).unwrap().split("\n## ").next().unwrap();
-    let missing: Vec<_> = fields.iter().filter(|field| !readme.contains(&format!("`{field}`"))).collect();
-    assert!(missing.is_empty(), "not in the README: {missing:?}");
+    let page = include_str!("../../docs/plan.md");
+    let missing: Vec<_> = fields.iter().filter(|field| !page.contains(&format!("`{field}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/plan.md: {missing:?}");
 
     let table = run(
         "plan --nodes 4 --stride 8 --rate 86400/day --busiest 50 --renumbered 1 --mailboxes 1/day --used 4000000000",

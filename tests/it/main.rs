@@ -6,8 +6,11 @@
 mod cli;
 mod conformance;
 mod demo;
+mod docs;
 mod mesh;
 mod migrate;
+mod notify;
+mod packaging;
 mod scratch_accounts;
 mod scratch_audit;
 mod scratch_audit_state;

@@ -27,13 +27,13 @@ fn json_tells_the_same_and_its_fields_are_those_of_the_contract() {
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
     let report: Value = serde_json::from_str(&ended.out).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/simulate.md");
     let options = keys(&report["options"]);
     for key in keys(&report).into_iter().chain(keys(&report["settlements"])).chain(keys(&report["clients"][0])) {
-        assert!(readme.contains(&format!("`{key}`")), "README does not tell what {key} is");
+        assert!(page.contains(&format!("`{key}`")), "docs/simulate.md does not tell what {key} is");
     }
     for key in keys(&report["convergence"]).into_iter().chain(keys(&report["uid_space"])) {
-        assert!(readme.contains(&format!("`{key}`")), "README does not tell what {key} is");
+        assert!(page.contains(&format!("`{key}`")), "docs/simulate.md does not tell what {key} is");
     }
     let help = simulate("--help").out;
     for option in options {

@@ -187,18 +187,18 @@ fn spaces(node: &NodeStatus, gathering: &mut Gathering<'_>) {
             Space::Uids => (
                 Code::UidSpace,
                 "UIDs",
-                "above, clients accept no new mail (plan a new mesh, which counts from 1: README, Numbers end)",
+                "above, clients accept no new mail (plan a new mesh, which counts from 1: docs/plan.md)",
             ),
             Space::PhysmessageIds => (
                 Code::PhysmessageIdSpace,
                 "ids of dbmail_physmessage",
                 "above, dbmail loses mail, and links stop before (replace the node by a new, empty one with an id of its own, \
-                 which counts from 1: README, Numbers end)",
+                 which counts from 1: docs/plan.md)",
             ),
             Space::MailboxIds => (
                 Code::MailboxIdSpace,
                 "mailbox ids",
-                "above, a new mailbox has a UIDVALIDITY that no client accepts (plan a new mesh: README, Numbers end)",
+                "above, a new mailbox has a UIDVALIDITY that no client accepts (plan a new mesh: docs/plan.md)",
             ),
         };
         gathering.add_at(space.level, code, format!("{}; {then}", used(space, what)));

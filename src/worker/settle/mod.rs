@@ -24,6 +24,7 @@ use futures_util::future::join_all;
 
 use super::hub::{Hub, Node};
 use super::pace::Paces;
+use super::vitals::Sign;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::{Plan, too_far};
@@ -35,6 +36,8 @@ use write::{Setback, Settled};
 
 /// The most mailboxes looked at in one round.
 const MAILBOXES_AT_ONCE: i64 = 100;
+/// No mailbox takes longer than this: every statement of a settlement has a bound.
+const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// How many times in a row a mailbox is settled in which there is more than fits at once, before the others have their turn.
 const TIMES_AT_ONCE: usize = 10;
 /// Between two of them, deliveries that have waited go first.
@@ -70,6 +73,7 @@ pub struct Settler {
     /// Nodes that did not answer, and when that was.
     silent: Mutex<BTreeMap<NodeId, Instant>>,
     portion: Portion,
+    sign: Arc<Sign>,
     /// Mailboxes that were delivered to between the reservation of numbers and the locks, the last time.
     restless: Mutex<BTreeSet<MailboxId>>,
     break_off_at: Option<Step>,
@@ -94,6 +98,7 @@ struct Matter {
 impl Settler {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Self {
+            sign: hub.vitals.other("settlement"),
             hub,
             paces: Mutex::default(),
             silent: Mutex::default(),
@@ -115,6 +120,7 @@ impl Settler {
     pub(crate) async fn run(self) {
         let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
         loop {
+            self.sign.within(STEP_TIMEOUT);
             let any = self.round().await;
             let notified = self.hub.late.notified();
             if any {
@@ -147,6 +153,7 @@ impl Settler {
         }
         for &mailbox in &mailboxes {
             for _ in 0..TIMES_AT_ONCE {
+                self.sign.within(STEP_TIMEOUT);
                 let most = self.portion.size();
                 match self.settle(mailbox).await {
                     Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,

@@ -176,7 +176,7 @@ async fn a_link_does_not_use_up_the_last_physmessage_ids() {
     }
     let worker = mesh.work();
     let refused = "select count(*) from dbmail_mesh.link_status where source_id = 1 and state = 'refused'
-                   and last_error like 'the ids of dbmail_physmessage are used up, but for the last 1048576 %README, Numbers end)'";
+                   and last_error like 'the ids of dbmail_physmessage are used up, but for the last 1048576 %docs/plan.md)'";
     mesh.await_count(2, refused, 1).await;
     mesh.await_count(2, "select coalesce(max(id), 0) from dbmail_physmessage", last).await;
     assert_eq!(mesh.uids(2, inbox).await.len(), 2, "what there was room for is here");

@@ -1,0 +1,48 @@
+//! What systemd is told (sd_notify(3)): that the worker has started, how its links are, and that it is alive. Without systemd nobody
+//! is told anything.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use crate::worker::Vitals;
+
+/// How often the links are looked at where there is no watchdog.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Tells that the worker has started, then for ever what its links do. The watchdog is told at half its time, by a task of the runtime on
+/// which all else runs, and only while no loop is stuck: if the runtime hangs, or one loop does, systemd starts the worker anew.
+pub async fn report(vitals: Arc<Vitals>) {
+    tell(&[NotifyState::Ready]);
+    let mut watchdog_us = 0;
+    let watched = sd_notify::watchdog_enabled(false, &mut watchdog_us);
+    let interval = if watched { Duration::from_micros(watchdog_us / 2).min(INTERVAL) } else { INTERVAL };
+    let (mut said, mut was_stuck) = (String::new(), false);
+    loop {
+        let stuck = vitals.stuck(Instant::now());
+        if stuck.is_empty() {
+            tell(&[NotifyState::Watchdog]);
+        } else if !was_stuck {
+            tracing::error!(stuck = stuck.join(", "), "no sign of life; the watchdog is not told any more");
+        }
+        was_stuck = !stuck.is_empty();
+        let summary = vitals.summary();
+        if summary != said {
+            tell(&[NotifyState::Status(&summary)]);
+            said = summary;
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// Tells that the worker is about to end.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, state) {
+        tracing::debug!(%error, "cannot tell systemd");
+    }
+}
