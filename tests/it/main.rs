@@ -22,3 +22,4 @@ mod simulate;
 mod small_world;
 mod sql_files;
 mod status;
+mod verify;
