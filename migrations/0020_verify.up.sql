@@ -4,18 +4,19 @@ set local lock_timeout = '250ms';
 
 -- One 64-bit number a message, over all that must be the same on every node. recent_flag, status, seq and the ids of contents are each
 -- node's own. A content counts by its sizes, its date, and the places, sizes and hashes of its MIME parts, which dbmail made when it
--- stored them: no body is read. Each message is looked up by itself, through primary keys, so that a range of UIDs costs what is in it.
+-- stored them: no body is read. Each message is looked up by itself, through indexes: none of this can be planned as a pass over whole
+-- tables, so that a range of UIDs costs what is in it.
 create view dbmail_mesh.message_digest as
 select g.message_idnr as uid, i.birth_uid, g.mailbox_idnr, g.physmessage_id,
        hashtextextended(concat_ws(chr(31), i.birth_uid, g.message_idnr, g.mailbox_idnr,
                                   (g.seen_flag <> 0)::integer, (g.answered_flag <> 0)::integer, (g.deleted_flag <> 0)::integer,
                                   (g.flagged_flag <> 0)::integer, (g.draft_flag <> 0)::integer, g.unique_id, k.keywords,
-                                  coalesce(p.messagesize, -1), coalesce(p.rfcsize, -1), coalesce(p.internal_date::text, '-'), c.parts,
-                                  c.digest), 0) as digest
+                                  coalesce((select concat_ws(' ', p.messagesize, p.rfcsize, p.internal_date)
+                                            from public.dbmail_physmessage p where p.id = g.physmessage_id), '-'),
+                                  c.parts, c.digest), 0) as digest
 from public.dbmail_messages g
 cross join lateral (select coalesce((select n.birth_uid from dbmail_mesh.number n where n.uid = g.message_idnr), g.message_idnr)
                              as birth_uid) i
-left join public.dbmail_physmessage p on p.id = g.physmessage_id
 cross join lateral (select coalesce(sum(hashtextextended(w.keyword::text, 0)), 0) as keywords
                     from public.dbmail_keywords w where w.message_idnr = g.message_idnr) k
 cross join lateral (select count(*) as parts,

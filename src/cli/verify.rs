@@ -56,8 +56,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
         return Err(Error::new(Kind::Usage, "there is one node, and nothing to compare it with")
             .remedy("give --node twice or more, or not at all"));
     }
-    let options =
-        Options { mailboxes: args.mailboxes, bodies: args.content, wait: args.wait, repair: args.repair };
+    let options = Options { mailboxes: args.mailboxes, bodies: args.content, wait: args.wait, repair: args.repair };
     let bar = Bar::new();
     let report = verify(&asked, MigrationSet::embedded()?.latest(), &options, &bar).await;
     bar.finish();
@@ -174,10 +173,7 @@ fn summary(report: &Report) -> String {
         total => count(total, "difference", "differences"),
     };
     let repair = report.repair.filter(|_| report.differences_total > 0).map_or(String::new(), |repair| {
-        format!(
-            " ({} mended, {} in flight, {} not mended)",
-            repair.mended, repair.in_flight, repair.not_mended
-        )
+        format!(" ({} mended, {} in flight, {} not mended)", repair.mended, repair.in_flight, repair.not_mended)
     });
     let in_flight = match report.in_flight_total {
         0 => String::new(),

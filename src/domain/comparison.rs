@@ -48,7 +48,8 @@ pub fn compare<'a>(found: impl Iterator<Item = &'a Found> + Clone) -> Verdict {
         differs.push(MISSING.to_owned());
     }
     let names: BTreeSet<&String> = here().flat_map(BTreeMap::keys).collect();
-    differs.extend(names.into_iter().filter(|name| here().any(|values| values.get(*name) != first.get(*name))).cloned());
+    differs
+        .extend(names.into_iter().filter(|name| here().any(|values| values.get(*name) != first.get(*name))).cloned());
     if differs.is_empty() { Verdict::Equal } else { Verdict::Differs(differs) }
 }
 
@@ -135,11 +136,8 @@ mod tests {
 
     #[test]
     fn who_is_right_as_a_table() {
-        let node = |row: Option<&str>, stamp: Option<i64>, present| Registered {
-            row: row.map(str::to_owned),
-            stamp,
-            present,
-        };
+        let node =
+            |row: Option<&str>, stamp: Option<i64>, present| Registered { row: row.map(str::to_owned), stamp, present };
         for (nodes, right) in [
             // A row that somebody took away behind the triggers' back comes again.
             ([node(Some("a"), Some(5), true), node(None, Some(5), true)], 0),

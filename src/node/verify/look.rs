@@ -21,9 +21,8 @@ const ASIDE_MAX: i64 = 10_000;
 /// What every compared node has of each subject, in the order of the nodes.
 pub(super) async fn look(nodes: &Nodes, scope: &Scope, subjects: &[Subject]) -> Result<Vec<Vec<Found>>> {
     let of_nodes = try_join_all(nodes.compared.iter().map(|node| look_at(node, scope, subjects))).await?;
-    let of = |subject: &Subject| {
-        of_nodes.iter().map(|found| found.get(subject).cloned().unwrap_or(Found::Absent)).collect()
-    };
+    let of =
+        |subject: &Subject| of_nodes.iter().map(|found| found.get(subject).cloned().unwrap_or(Found::Absent)).collect();
     Ok(subjects.iter().map(of).collect())
 }
 
@@ -79,7 +78,10 @@ fn message(node: &Node, row: &Row) -> Found {
 
 fn thing(node: &Node, row: &Row) -> Result<Found> {
     if row.get("pending") {
-        return Ok(Found::Waiting(format!("it has ended on {}, and its messages are being taken out", node.endpoint.name)));
+        return Ok(Found::Waiting(format!(
+            "it has ended on {}, and its messages are being taken out",
+            node.endpoint.name
+        )));
     }
     let value: serde_json::Value = serde_json::from_str(row.get("value"))
         .map_err(|error| Error::new(crate::error::Kind::Data, format!("dbmail_mesh.comparable: {error}")))?;
@@ -122,8 +124,7 @@ pub(super) async fn set_aside(nodes: &Nodes) -> Result<BTreeMap<Subject, String>
 async fn named(source: &Node, rows: &[(String, i64, String)]) -> Result<Vec<(Subject, String)>> {
     let kinds: Vec<&str> = rows.iter().map(|(kind, ..)| kind.as_str()).collect();
     let ids: Vec<i64> = rows.iter().map(|(_, id, _)| *id).collect();
-    let found =
-        ask::rows(&source.client, include_str!("../../../sql/verify/aside_keys.sql"), &[&kinds, &ids]).await?;
+    let found = ask::rows(&source.client, include_str!("../../../sql/verify/aside_keys.sql"), &[&kinds, &ids]).await?;
     let reason = |row: &Row| {
         let (kind, id): (&str, i64) = (row.get("kind"), row.get("id"));
         rows.iter().find(|(its_kind, its_id, _)| its_kind == kind && *its_id == id).map(|(.., reason)| reason.clone())

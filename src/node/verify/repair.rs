@@ -92,10 +92,8 @@ impl<'a> Repair<'a> {
 
     /// Marks users, mailboxes and entries; returns how many.
     pub(super) async fn mark_things(&self, all: &[ToMend]) -> Result<usize> {
-        let things: Vec<(&ToMend, &str, &str)> = all
-            .iter()
-            .filter_map(|one| one.subject.kind_and_key().map(|(kind, key)| (one, kind, key)))
-            .collect();
+        let things: Vec<(&ToMend, &str, &str)> =
+            all.iter().filter_map(|one| one.subject.kind_and_key().map(|(kind, key)| (one, kind, key))).collect();
         for (at, client) in self.clients.iter().enumerate() {
             let told = |wanted: &'static str| {
                 things.iter().filter(move |(one, kind, _)| *kind == wanted && tells(one, at)).map(|(.., key)| *key)
@@ -126,8 +124,7 @@ impl<'a> Repair<'a> {
             let mut found: BTreeMap<(String, String), Registered> = BTreeMap::new();
             let sql = include_str!("../../../sql/verify/entry_registers.sql");
             for row in ask::rows(&node.client, sql, &[&kinds, &keys]).await? {
-                let registered =
-                    Registered { row: None, stamp: Some(row.get("stamp")), present: row.get("present") };
+                let registered = Registered { row: None, stamp: Some(row.get("stamp")), present: row.get("present") };
                 found.insert((row.get("kind"), row.get("key")), registered);
             }
             let (keys, everywhere): (_, Option<Vec<i64>>) = (Some(&keys), None);
@@ -164,8 +161,7 @@ impl<'a> Repair<'a> {
             self.restamp_places(births).await?;
         }
         for (at, client) in self.clients.iter().enumerate() {
-            let births: Vec<i64> =
-                wanted.iter().filter(|(one, _)| tells(one, at)).map(|(_, birth)| *birth).collect();
+            let births: Vec<i64> = wanted.iter().filter(|(one, _)| tells(one, at)).map(|(_, birth)| *birth).collect();
             for births in births.chunks(AT_ONCE) {
                 ask::row(client, include_str!("../../../sql/verify/mark_messages.sql"), &[&births]).await?;
             }

@@ -77,7 +77,8 @@ impl Nodes {
     pub(super) async fn find_mailboxes(&self, wanted: &[String]) -> Result<Vec<i64>> {
         let mut found: BTreeMap<&str, Vec<i64>> = wanted.iter().map(|name| (name.as_str(), Vec::new())).collect();
         for node in &self.compared {
-            for row in ask::rows(&node.client, include_str!("../../../sql/verify/find_mailboxes.sql"), &[&wanted]).await?
+            for row in
+                ask::rows(&node.client, include_str!("../../../sql/verify/find_mailboxes.sql"), &[&wanted]).await?
             {
                 if let Some(ids) = found.get_mut(row.get::<_, &str>("asked")) {
                     ids.push(row.get("mailbox_idnr"));
@@ -97,9 +98,9 @@ impl Nodes {
 }
 
 async fn within<T>(opening: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(CONNECT_MAX, opening).await.unwrap_or_else(|_| {
-        Err(Error::new(Kind::Unreachable, format!("no answer within {} s", CONNECT_MAX.as_secs())))
-    })
+    tokio::time::timeout(CONNECT_MAX, opening)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, format!("no answer within {} s", CONNECT_MAX.as_secs()))))
 }
 
 async fn open(endpoint: &Endpoint, schema_version: i32) -> Result<Node> {

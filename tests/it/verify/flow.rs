@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::MailboxId;
@@ -11,11 +11,16 @@ use dbmail_mesh::scratch::standin::{Flags, Mail, Session, StoreFlags};
 use super::{Rig, differences, set};
 use crate::mesh::DEADLINE;
 
+/// How often each node gets a message: enough to have something in flight all the time, and no more.
+const PACE: Duration = Duration::from_millis(40);
+
 /// Delivers, marks and expunges until it is told to stop.
 async fn traffic(node: NodeSettings, inbox: MailboxId, stop: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
     let mut session = Session::connect(&node.connection).await.unwrap();
     let mut random = fastrand::Rng::with_seed(node.id.0 as u64);
+    let mut pace = tokio::time::interval(PACE);
     while !stop.load(Ordering::SeqCst) {
+        pace.tick().await;
         let mail = Mail::generate(&mut random, 500);
         let uid = session.deliver(inbox, &mail).await.unwrap();
         if random.bool() {
@@ -41,7 +46,7 @@ async fn what_is_in_flight_is_no_difference() {
         .iter()
         .map(|node| tokio::spawn(traffic(node.clone(), rig.inbox, stop.clone(), done.clone())))
         .collect();
-    for run in 0..4 {
+    for run in 0..3 {
         let before = done.load(Ordering::SeqCst);
         let begun = Instant::now();
         while done.load(Ordering::SeqCst) < before + 10 {
@@ -54,7 +59,7 @@ async fn what_is_in_flight_is_no_difference() {
     // In the middle of all this one that is real is found.
     let lost = rig.uid(0);
     rig.behind(2, &format!("delete from dbmail_keywords where message_idnr = {lost}; delete from dbmail_messages where message_idnr = {lost}")).await;
-    let (code, report) = rig.json("--repair").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
     assert_eq!((code, differences(&report)), (0, set(&[format!("message {lost}: missing")])), "{report:#}");
     stop.store(true, Ordering::SeqCst);
     for flow in flows {
@@ -90,6 +95,7 @@ async fn without_links_it_cannot_be_told_apart() {
     rig.mesh.run(2, &aside).await;
     rig.behind(2, &format!("delete from dbmail_messages where message_idnr = {}", rig.uid(1))).await;
     let (_, report) = rig.json("--wait 500ms").await;
-    let reasons: Vec<&str> = report["in_flight"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
+    let reasons: Vec<&str> =
+        report["in_flight"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
     assert!(reasons.contains(&"set aside on fra: made up"), "{reasons:?}");
 }

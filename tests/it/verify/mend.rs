@@ -6,7 +6,8 @@ use super::{Rig, differences, set};
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_kind_of_difference_is_found_and_mended() {
     let rig = Rig::new("mend", 2, 10).await;
-    let (alice, folder, inbox) = ("(select user_idnr from dbmail_users where userid = 'alice')", rig.folder.0, rig.inbox.0);
+    let (alice, folder, inbox) =
+        ("(select user_idnr from dbmail_users where userid = 'alice')", rig.folder.0, rig.inbox.0);
     rig.mesh.run(1, &format!("insert into dbmail_subscription values ({alice}, {inbox})")).await;
     let script = format!("insert into dbmail_sievescripts (owner_idnr, name, script) values ({alice}, 's', 'keep;')");
     rig.mesh.run(1, &script).await;
@@ -55,7 +56,7 @@ async fn each_kind_of_difference_is_found_and_mended() {
     let text = rig.run("").await;
     assert!(text.out.contains("12 differences") && text.out.contains("alice/INBOX"), "{}", text.out);
 
-    let (code, report) = rig.json("--repair").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
     assert_eq!((code, differences(&report)), (0, expected), "{report:#}");
     assert_eq!(report["repair"]["mended"], 12, "{report:#}");
     let (code, report) = rig.json("").await;
@@ -63,7 +64,11 @@ async fn each_kind_of_difference_is_found_and_mended() {
     worker.stop().await;
 
     for id in [1, 2] {
-        assert_eq!(rig.mesh.count(id, "select count(*) from dbmail_messages where status < 2").await, 9, "one was dead");
+        assert_eq!(
+            rig.mesh.count(id, "select count(*) from dbmail_messages where status < 2").await,
+            9,
+            "one was dead"
+        );
         let dead = format!("select count(*) from dbmail_messages where message_idnr = {} and status < 2", uid(5));
         assert_eq!(rig.mesh.count(id, &dead).await, 0, "an expunge wins");
         let seen = format!("select count(*) from dbmail_messages where message_idnr = {} and seen_flag = 1", uid(1));
@@ -91,7 +96,7 @@ async fn what_the_join_cannot_mend_is_told() {
         format!("message {number}: missing"),
         format!("message {by_hand}: missing"),
     ]);
-    let (code, report) = rig.json("--repair").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
     assert_eq!((code, differences(&report)), (1, expected), "{report:#}");
     assert_eq!((&report["repair"]["marked"], &report["repair"]["not_mended"]), (&0.into(), &4.into()));
     assert!(report["differences"].as_array().unwrap().iter().all(|it| it["advice"].is_string()), "{report:#}");
@@ -99,7 +104,7 @@ async fn what_the_join_cannot_mend_is_told() {
     assert!(shown.out.contains("docs/verify.md") && shown.out.contains("under two numbers"), "{}", shown.out);
 
     rig.mesh.run(2, &format!("begin; set local dbmail_mesh.applying = 'on'; delete from dbmail_messages where message_idnr in ({content}, {name}); update dbmail_messages set message_idnr = {number} where message_idnr = {by_hand}; commit")).await;
-    let (code, report) = rig.json("--repair").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(rig.json("--content").await.0, 0);
     worker.stop().await;
@@ -125,13 +130,17 @@ async fn a_message_that_stands_twice_is_found() {
     let (uid, other) = (rig.uid(0), rig.uid(1) + 8);
     for node in [1, 2] {
         let keep = if node == 1 { "" } else { "delete from dbmail_messages where message_idnr = " };
-        let gone = if node == 1 { String::new() } else { format!("{keep}{uid}; delete from dbmail_keywords where message_idnr = {uid};") };
+        let gone = if node == 1 {
+            String::new()
+        } else {
+            format!("{keep}{uid}; delete from dbmail_keywords where message_idnr = {uid};")
+        };
         rig.behind(node, &format!("insert into dbmail_mesh.number values ({other}, {uid}, 1, now());
             insert into dbmail_messages select {other}, mailbox_idnr, physmessage_id, seen_flag, answered_flag, deleted_flag, flagged_flag, recent_flag, draft_flag, unique_id, status, seq from dbmail_messages where message_idnr = {uid};
             {gone} insert into dbmail_keywords values ({other}, 'work')")).await;
     }
     let worker = rig.mesh.work();
-    let (code, report) = rig.json("--repair").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
     assert_eq!((code, differences(&report)), (1, set(&[format!("message {uid}: rows")])), "{report:#}");
     worker.stop().await;
 }

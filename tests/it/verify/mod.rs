@@ -1,8 +1,8 @@
 //! `dbmail-mesh verify`, driven as people run it, on real nodes with a real worker.
 
 mod flow;
-mod million;
 mod mend;
+mod million;
 mod scope;
 
 use std::collections::BTreeSet;
