@@ -3,8 +3,8 @@
 //! 1. Digests, a sum of 64-bit numbers a mailbox, over ranges of UIDs: one pass over the messages of each node, all nodes at once. Where they
 //!    differ, the messages of that mailbox and range are compared by their numbers. Users, mailboxes and entries alike, by kind.
 //! 2. What was found is only under way for the most part. It is looked at by itself, before and after the links have brought what is on its
-//!    way: [`judge`].
-//! 3. To repair, what differs is put into the outbox of every node that has it, and the links do the rest: [`repair`].
+//!    way (`judge`).
+//! 3. To repair, what differs is put into the outbox of every node that has it, and the links do the rest (`repair`).
 
 mod digests;
 mod judge;
