@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test demo busy lint deb package-files needs
+.PHONY: test test-matrix demo busy verify-million lint deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -15,6 +15,11 @@ demo: needs
 busy: needs
 	BUSY_SECONDS=$${BUSY_SECONDS:-60} BUSY_RATE=$${BUSY_RATE:-50} \
 	  $(CARGO) test --release --locked --test it a_busy_mailbox_settles -- --nocapture
+
+# How long `verify` takes for VERIFY_MESSAGES messages on each of two nodes. Takes minutes, and 3 GB in the temporary folder.
+verify-million: needs
+	VERIFY_MESSAGES=$${VERIFY_MESSAGES:-1000000} \
+	  $(CARGO) test --release --locked --test it a_million_messages -- --ignored --nocapture
 
 lint:
 	$(CARGO) fmt --check

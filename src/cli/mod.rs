@@ -12,6 +12,7 @@ mod plan;
 mod run;
 mod simulate;
 mod status;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ const OK: u8 = 0;
 
 /// The exit code of a command that found a difference or a problem.
 const FOUND: u8 = 1;
+
+/// The exit code of a command that a database did not answer.
+const UNREACHABLE: u8 = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -62,6 +66,7 @@ enum Command {
     Run(run::Args),
     Simulate(simulate::Args),
     Status(status::Args),
+    Verify(verify::Args),
 }
 
 /// What every subcommand understands.
@@ -142,6 +147,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,
+            Command::Verify(args) => verify::run(args, &cli.common, output).await,
         }
     })
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::output::Output;
-use super::{Common, FOUND, OK};
+use super::{Common, FOUND, OK, UNREACHABLE};
 use crate::config::{NodeSettings, Settings, duration};
 use crate::domain::budget::{Level, Window};
 use crate::error::Result;
@@ -15,9 +15,6 @@ use crate::node::Endpoint;
 use crate::node::status::check::{Bounds, Problem, date, one_line, problems};
 use crate::node::status::numbers::SpaceStatus;
 use crate::node::status::{Asked, LinkStatus, NodeStatus, Status, read};
-
-/// The exit code where no database answered.
-const UNREACHABLE: u8 = 3;
 
 /// Shows how the nodes and the links between them are doing.
 #[derive(Debug, clap::Args)]

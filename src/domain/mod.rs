@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod budget;
+pub mod comparison;
 pub mod entry;
 pub mod ids;
 pub mod mailboxes;

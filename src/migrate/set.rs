@@ -66,6 +66,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0018_moved_readers",
     "0019_budget",
     "0020_membership",
+    "0021_verify",
 ];
 
 impl MigrationSet {

@@ -26,6 +26,7 @@ pub mod state;
 pub mod status;
 pub mod store;
 pub mod tides;
+pub mod verify;
 
 use crate::domain::ids::NodeId;
 

@@ -25,3 +25,4 @@ mod simulate;
 mod small_world;
 mod sql_files;
 mod status;
+mod verify;
