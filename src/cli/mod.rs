@@ -4,10 +4,13 @@ mod config;
 mod demo;
 mod migrate;
 mod output;
+mod pause;
 mod plan;
 mod run;
+mod sessions;
 mod simulate;
 mod status;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,10 +52,13 @@ enum Command {
     Config(config::Args),
     Demo(demo::Args),
     Migrate(migrate::Args),
+    Pause(pause::PauseArgs),
     Plan(plan::Args),
+    Resume(pause::ResumeArgs),
     Run(run::Args),
     Simulate(simulate::Args),
     Status(status::Args),
+    Wait(wait::Args),
 }
 
 /// What every subcommand understands.
@@ -120,10 +126,13 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
+            Command::Pause(args) => pause::run_pause(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
+            Command::Resume(args) => pause::run_resume(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,
+            Command::Wait(args) => wait::run(args, &cli.common, output).await,
         }
     })
 }

@@ -65,6 +65,8 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0017_readers",
     "0018_moved_readers",
     "0019_budget",
+    "0020_pause",
+    "0021_inspect",
 ];
 
 impl MigrationSet {

@@ -18,6 +18,7 @@ pub mod mailboxes;
 pub mod moved;
 pub mod parents;
 pub mod participant;
+pub mod pause;
 pub mod placing;
 pub mod plan;
 pub mod scan;
@@ -25,6 +26,7 @@ pub mod state;
 pub mod status;
 pub mod store;
 pub mod tides;
+pub mod wait;
 
 use crate::domain::ids::NodeId;
 

@@ -27,6 +27,8 @@ pub struct Keys {
     pub seqs: BTreeSet<i64>,
     /// The latest transaction that wrote one of these; `None` when that is not known.
     pub made_up_to: Option<i64>,
+    /// Whether somebody waits until the target has all up to here: the cursor is to be stored although nothing may have changed.
+    pub marked: bool,
 }
 
 impl Keys {
@@ -37,6 +39,10 @@ impl Keys {
             b'b' => self.mailboxes.insert(key),
             b'e' => self.entries.insert(key),
             b's' => self.seqs.insert(key),
+            b'w' => {
+                self.marked = true;
+                true
+            }
             _ => self.messages.insert(key),
         };
     }

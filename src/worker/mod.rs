@@ -11,6 +11,7 @@ mod keeper;
 mod link;
 mod moved;
 pub(crate) mod pace;
+mod pause;
 pub mod settle;
 
 use std::collections::BTreeSet;
