@@ -27,7 +27,7 @@ comment on column dbmail_mesh.link_status.obeys is 'Tokens of the pauses that th
 comment on column dbmail_mesh.link_status.state is 'current, working, failing, refused or paused.';
 
 create function dbmail_mesh.takes_part() returns boolean
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select not exists (select from dbmail_mesh.pause p where p.source_id = 0 and p.settles_until <= clock_timestamp())
 $$;

@@ -145,6 +145,7 @@ as $$
   select f.decided_at, b.name, case when f.merged_into is null then 'mailbox deleted' else 'mailbox merged' end, null, null,
          case when f.merged_into is null then 'what was not seen by whoever deleted it is in INBOX' else 'into ' || f.merged_into end
   from b join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = b.mailbox_idnr and f.decided_at >= since
+  where not exists (select from dbmail_mesh.mailbox_conflict c where c.mailbox_idnr = f.mailbox_idnr and c.what = 'merged')
   union all
   select v.looked_at, null, 'came from a lost node', null, null,
          v.messages || ' messages got new UIDs, since ' || coalesce(p.node_name, 'node ' || v.node_id) || ' may never have had them'
@@ -241,9 +242,12 @@ comment on column dbmail_mesh.outbox_by_peer.holds is 'Whether the outbox is not
 
 create view dbmail_mesh.waiting as
 with troubles as (
-  select string_agg(coalesce(p.node_name, 'node ' || s.source_id) || ' is ' || s.state, ', ' order by s.source_id) as links
-  from dbmail_mesh.link_status s left join dbmail_mesh.peer p on p.node_id = s.source_id
-  where s.state <> 'current'
+  select string_agg('that from ' || p.node_name || ' is ' || case when w.is_paused then 'paused' else s.state end, ', ' order by p.node_id)
+           as links
+  from dbmail_mesh.peer p
+  left join dbmail_mesh.link_status s on s.source_id = p.node_id
+  cross join lateral (select exists (select from dbmail_mesh.pause x where x.source_id = p.node_id) as is_paused) w
+  where w.is_paused or s.state <> 'current'
 )
 select 'late messages' as what, coalesce(u.userid, '?') || ' / ' || coalesce(m.name, 'mailbox ' || l.mailbox_idnr) as where_,
        l.rows, l.since,

@@ -4,7 +4,7 @@
 -- messages well below renumbers: some were renumbered several times, as happens when nodes are apart again and again.
 --   psql -f sql/inspect/mailboxes_renumbered.sql dbmail
 --   psql -v days=90 -v rows=100 -f sql/inspect/mailboxes_renumbered.sql dbmail
--- days: how far back [7]. rows: the most rows [50]. Reads the log from that day on: about two seconds a million rows.
+-- days: how far back [7]. rows: the most rows [50]. Reads the log from that day on: about five seconds a million rows.
 \if :{?days}
 \else
 \set days 7

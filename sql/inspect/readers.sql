@@ -2,7 +2,7 @@
 -- a new one. A mailbox that nobody reads here has 0, and costs nothing.
 --   psql -v user=alice -f sql/inspect/readers.sql dbmail
 --   psql -v user=alice -v mailbox=INBOX -f sql/inspect/readers.sql dbmail
--- rows: the most rows [50]. Without a user all mailboxes are looked at: about ten seconds a million.
+-- rows: the most rows [50]. Without a user all mailboxes are looked at: about a minute a million.
 \if :{?user}
 \else
 \set user ''

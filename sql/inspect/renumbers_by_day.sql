@@ -2,7 +2,7 @@
 -- seen: clients of this node could have seen the old UID. The names of nodes say who decided how many.
 --   psql -f sql/inspect/renumbers_by_day.sql dbmail
 --   psql -v days=90 -f sql/inspect/renumbers_by_day.sql dbmail
--- days: how far back [7]. Reads the log from that day on: about half a second a million rows.
+-- days: how far back [7]. Reads the log from that day on: about two seconds a million rows.
 \if :{?days}
 \else
 \set days 7

@@ -2,7 +2,7 @@
 -- seen: clients of this node could have seen the old UID: what users notice.
 --   psql -f sql/inspect/renumbers_by_user.sql dbmail
 --   psql -v days=90 -v rows=100 -f sql/inspect/renumbers_by_user.sql dbmail
--- days: how far back [7]. rows: the most rows [50]. Reads the log from that day on: about half a second a million rows.
+-- days: how far back [7]. rows: the most rows [50]. Reads the log from that day on: about a second a million rows.
 \if :{?days}
 \else
 \set days 7

@@ -118,6 +118,45 @@ pub async fn hidden(client: &impl GenericClient, at: Timestamp, settled: bool) -
     Ok(Hidden { late: row.get("late"), set_aside: sources.into_iter().map(NodeId).zip(rows).collect() })
 }
 
+/// How many rows of an outbox are looked at for HIGHESTMODSEQs: those of the last moments on the busiest node.
+const TIDES_FROM_ROWS: i64 = 20_000;
+
+/// HIGHESTMODSEQ of mailboxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tides {
+    mailboxes: Vec<i64>,
+    seqs: Vec<i64>,
+}
+
+/// HIGHESTMODSEQ of the mailboxes in which it went up lately on a node.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn tides(client: &impl GenericClient) -> Result<Tides> {
+    let rows = ask::rows(client, include_str!("../../sql/wait/tides.sql"), &[&TIDES_FROM_ROWS]).await?;
+    let (mailboxes, seqs) =
+        rows.iter().map(|row| (row.get::<_, i64>("mailbox_idnr"), row.get::<_, i64>("seq"))).unzip();
+    Ok(Tides { mailboxes, seqs })
+}
+
+/// The mailboxes whose HIGHESTMODSEQ is lower on a node than another one said.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn behind(client: &impl GenericClient, there: &Tides) -> Result<Vec<i64>> {
+    let rows = ask::rows(client, include_str!("../../sql/wait/behind.sql"), &[&there.mailboxes, &there.seqs]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Has the links from a node look once more at HIGHESTMODSEQs.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn note_tides(client: &impl GenericClient, mailboxes: &[i64]) -> Result<()> {
+    ask::rows(client, include_str!("../../sql/wait/note_tides.sql"), &[&mailboxes]).await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

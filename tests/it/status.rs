@@ -124,7 +124,9 @@ async fn every_field_of_the_json_is_in_the_readme() {
     let seen = pair.json("");
     let readme = include_str!("../../README.md");
     let contract = readme.split("### JSON").nth(1).unwrap().split("\n## ").next().unwrap();
-    let documented: BTreeSet<&str> = contract.split('`').skip(1).step_by(2).collect();
+    let of_pauses = include_str!("../../docs/pause.md").split("### In status").nth(1).unwrap();
+    let documented: BTreeSet<&str> =
+        [contract, of_pauses].iter().flat_map(|text| text.split('`').skip(1).step_by(2)).collect();
     let mut fields = BTreeSet::new();
     for object in [&seen, &seen["nodes"][0], &seen["nodes"][0]["numbers"][0], &seen["links"][0], &seen["problems"][0]] {
         fields.extend(object.as_object().unwrap().keys().map(String::as_str));

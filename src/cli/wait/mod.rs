@@ -48,7 +48,7 @@ pub(super) struct Args {
 enum For {
     /// Every message can be seen.
     Visible,
-    /// And nothing of it is to get another UID, on any node.
+    /// And nothing of it is to get another UID, on any node; HIGHESTMODSEQs are as high as on the others.
     Settled,
 }
 
@@ -150,6 +150,15 @@ async fn tell(settings: &Settings, missing: &Missing) -> Result<Vec<(String, Str
         }
         if lacks.hidden.late > 0 {
             let text = format!("node {}: messages that wait for a UID or a place: {}", node.name, lacks.hidden.late);
+            told.push((node.name.to_string(), text));
+        }
+        for (source, mailboxes) in &lacks.tides {
+            let text = format!(
+                "node {}: mailboxes whose HIGHESTMODSEQ is behind that of {}: {}",
+                node.name,
+                name(*source),
+                mailboxes.len()
+            );
             told.push((node.name.to_string(), text));
         }
         for (source, rows) in &lacks.hidden.set_aside {

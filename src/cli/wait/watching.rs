@@ -11,11 +11,14 @@ use crate::cli::sessions::Sessions;
 use crate::config::{NodeSettings, Settings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Result};
-use crate::node::wait::{Goals, Hidden, hidden, mark, position};
+use crate::node::wait::{Goals, Hidden, Tides, behind, hidden, mark, note_tides, position, tides};
 
 /// How often it is looked at first, and later.
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_millis(200);
+
+/// After this, links are asked to look once more at HIGHESTMODSEQs.
+const TIDES_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a node does not show yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,14 @@ pub(super) struct Lacks {
     pub(super) links: Vec<NodeId>,
     /// What has come, but is not to be seen.
     pub(super) hidden: Hidden,
+    /// Mailboxes whose HIGHESTMODSEQ is lower than on a source.
+    pub(super) tides: BTreeMap<NodeId, Vec<i64>>,
+}
+
+impl Lacks {
+    fn is_nothing(&self) -> bool {
+        self.links.is_empty() && self.hidden.is_nothing() && self.tides.is_empty()
+    }
 }
 
 /// By node; those that show everything are not in it.
@@ -46,10 +57,14 @@ impl Watch<'_> {
         progress: &mut Progress,
     ) -> Result<Missing> {
         let goals = self.goals().await?;
+        let tides = if settled { self.tides().await? } else { BTreeMap::new() };
         let mut complete: BTreeMap<NodeId, Timestamp> = BTreeMap::new();
-        let (mut marked, mut interval) = (false, LOOK_MIN);
+        let (mut marked, mut noted, mut interval) = (false, false, LOOK_MIN);
+        let begun = Instant::now();
         loop {
-            let looks = targets.iter().map(|target| self.look(target, &goals, complete.get(&target.id), settled));
+            let looks = targets
+                .iter()
+                .map(|target| self.look(target, &goals, complete.get(&target.id), settled.then_some(&tides)));
             let mut missing = Missing::new();
             for (target, looked) in targets.iter().zip(join_all(looks).await) {
                 let (at, lacks) = looked.map_err(|error| error.context(format!("node {}", target.name)))?;
@@ -61,6 +76,9 @@ impl Watch<'_> {
             }
             if !std::mem::replace(&mut marked, true) {
                 self.mark(&missing).await?;
+            }
+            if begun.elapsed() > TIDES_PATIENCE && !std::mem::replace(&mut noted, true) {
+                self.note_tides(&missing).await?;
             }
             progress.show(|| self.text(&missing));
             tokio::time::sleep(interval.min(self.deadline.saturating_duration_since(Instant::now()))).await;
@@ -81,7 +99,7 @@ impl Watch<'_> {
         target: &NodeSettings,
         goals: &Goals,
         complete: Option<&Timestamp>,
-        settled: bool,
+        settled: Option<&BTreeMap<NodeId, Tides>>,
     ) -> Result<(Option<Timestamp>, Option<Lacks>)> {
         let client = self.sessions.with(target)?;
         let at = match complete {
@@ -95,8 +113,29 @@ impl Watch<'_> {
                 position.at
             }
         };
-        let hidden = hidden(client, at, settled).await?;
-        Ok((Some(at), (!hidden.is_nothing()).then_some(Lacks { links: Vec::new(), hidden })))
+        let mut lacks = Lacks { hidden: hidden(client, at, settled.is_some()).await?, ..Lacks::default() };
+        for (source, there) in settled.into_iter().flatten().filter(|(source, _)| **source != target.id) {
+            let behind = behind(client, there).await?;
+            lacks.tides.extend((!behind.is_empty()).then_some((*source, behind)));
+        }
+        Ok((Some(at), (!lacks.is_nothing()).then_some(lacks)))
+    }
+
+    async fn tides(&self) -> Result<BTreeMap<NodeId, Tides>> {
+        let ask = async |(id, client)| Ok::<_, Error>((id, tides(client).await?));
+        Ok(try_join_all(self.sessions.all().map(ask)).await?.into_iter().collect())
+    }
+
+    /// What a worker that was killed had in mind about HIGHESTMODSEQs, it has forgotten.
+    async fn note_tides(&self, missing: &Missing) -> Result<()> {
+        let of = |id: NodeId| missing.values().filter_map(move |lacks| lacks.tides.get(&id)).flatten().copied();
+        for (id, client) in self.sessions.all() {
+            let mailboxes: BTreeSet<i64> = of(id).collect();
+            if !mailboxes.is_empty() {
+                note_tides(client, &mailboxes.into_iter().collect::<Vec<_>>()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Links that have nothing to do store now how far they are.
