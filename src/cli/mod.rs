@@ -8,11 +8,14 @@ mod membership;
 mod migrate;
 mod output;
 mod pages;
+mod pause;
 mod plan;
 mod run;
+mod sessions;
 mod simulate;
 mod status;
 mod verify;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,11 +65,14 @@ enum Command {
     #[command(hide = true)]
     Man(pages::Man),
     Migrate(migrate::Args),
+    Pause(pause::PauseArgs),
     Plan(plan::Args),
+    Resume(pause::ResumeArgs),
     Run(run::Args),
     Simulate(simulate::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Wait(wait::Args),
 }
 
 /// What every subcommand understands.
@@ -143,11 +149,14 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Leave(args) => leave::run(args, &cli.common, output).await,
             Command::Man(args) => pages::man(&args),
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
+            Command::Pause(args) => pause::run_pause(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
+            Command::Resume(args) => pause::run_resume(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,
             Command::Verify(args) => verify::run(args, &cli.common, output).await,
+            Command::Wait(args) => wait::run(args, &cli.common, output).await,
         }
     })
 }

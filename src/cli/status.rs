@@ -12,7 +12,7 @@ use crate::domain::budget::{Level, Window};
 use crate::error::Result;
 use crate::migrate::MigrationSet;
 use crate::node::Endpoint;
-use crate::node::status::check::{Bounds, Problem, date, one_line, problems};
+use crate::node::status::check::{Bounds, Problem, date, one_line, paused, problems};
 use crate::node::status::numbers::SpaceStatus;
 use crate::node::status::{Asked, LinkStatus, NodeStatus, Status, read};
 
@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// How long a late message may wait for its new UID.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     max_late: Duration,
+    /// How long a pause may last.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    max_pause: Duration,
 }
 
 /// What `--json` prints.
@@ -48,7 +51,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
     let settings = common.settings()?;
     let asked = asked(&settings, &args.nodes)?;
     let status = read(&asked, settings.mesh.stride, MigrationSet::embedded()?.latest()).await;
-    let problems = problems(&status, Bounds { lag: args.max_lag, late: args.max_late });
+    let problems = problems(&status, Bounds { lag: args.max_lag, late: args.max_late, pause: args.max_pause });
     if args.json {
         output.json(&Whole { status: &status, problems: &problems })?;
     } else {
@@ -91,6 +94,9 @@ fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
     {
         output.print(&format!("{}: {kept} kept for users who were deleted (dbmail_mesh.kept_messages)", node.name))?;
     }
+    for (node, pause) in status.nodes.iter().filter_map(|node| Some((node, node.paused.as_ref()?))) {
+        output.print(&one_line(&format!("{}: {}", node.name, paused(pause))))?;
+    }
     let mut meshes: Vec<&str> = status.nodes.iter().filter_map(|node| node.mesh_id.as_deref()).collect();
     meshes.sort_unstable();
     meshes.dedup();
@@ -132,6 +138,8 @@ fn node_state(node: &NodeStatus, status: &Status) -> &'static str {
         "other schema"
     } else if node.mesh_id.is_none() {
         "not admitted"
+    } else if node.paused.is_some() {
+        "paused"
     } else {
         "member"
     }
@@ -193,7 +201,11 @@ fn print_links(status: &Status, output: &mut Output) -> Result<()> {
     let now = |link: &LinkStatus| status.nodes.iter().find(|node| node.name == link.target)?.asked_at;
     let rows = status.links.iter().map(|link| link_row(link, now(link))).collect();
     output.table(["LINK", "STATE", "SINCE", "LAG", "APPLIED", "ASIDE", "FIRST COPY"], rows)?;
+    let of_nodes: Vec<_> = status.nodes.iter().filter_map(|node| node.paused.as_ref()).collect();
     for link in &status.links {
+        if let Some(pause) = link.paused.as_ref().filter(|pause| !of_nodes.contains(pause)) {
+            output.print(&one_line(&format!("{}: {}", name(link), paused(pause))))?;
+        }
         if let Some(error) = &link.last_error {
             output.print(&format!(
                 "{}, {} ago: {}",

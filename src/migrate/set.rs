@@ -67,6 +67,8 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0019_budget",
     "0020_membership",
     "0021_verify",
+    "0022_pause",
+    "0023_inspect",
 ];
 
 impl MigrationSet {

@@ -19,6 +19,7 @@ pub mod membership;
 pub mod moved;
 pub mod parents;
 pub mod participant;
+pub mod pause;
 pub mod placing;
 pub mod plan;
 pub mod scan;
@@ -27,6 +28,7 @@ pub mod status;
 pub mod store;
 pub mod tides;
 pub mod verify;
+pub mod wait;
 
 use crate::domain::ids::NodeId;
 

@@ -63,6 +63,8 @@ pub struct Glance {
     /// The links into the node: their sources, what of each is surely here (`None` during a first copy), and how many messages it has
     /// brought.
     pub links: Vec<(NodeId, Option<Snapshot>, i64)>,
+    /// Whether the node takes part in settlements: not while it is paused.
+    pub takes_part: bool,
 }
 
 /// Looks at a mailbox.
@@ -83,6 +85,7 @@ pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<G
         high: row.get::<_, Option<i64>>("high").map(Uid),
         snapshot: row.get::<_, String>("snapshot").parse()?,
         links: links.collect::<Result<_>>()?,
+        takes_part: row.get("takes_part"),
     })
 }
 
@@ -202,6 +205,15 @@ pub async fn highest_overtaking(client: &impl GenericClient, mailbox: MailboxId)
     Ok(Uid(row.get::<_, Option<i64>>("uid").unwrap_or_default()))
 }
 
+/// Makes sure that the node has not been paused.
+///
+/// # Errors
+/// `Transient` when it has; `Unreachable`.
+pub async fn takes_part(client: &impl GenericClient) -> Result<()> {
+    let row = ask::row(client, include_str!("../../sql/node/takes_part.sql"), &[]).await?;
+    if row.get("takes_part") { Ok(()) } else { Err(Error::new(Kind::Transient, "the node is paused")) }
+}
+
 /// Prepares the statements of a settlement, so that none needs a round trip of its own for it while locks are held.
 ///
 /// # Errors
@@ -213,6 +225,7 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
         include_str!("../../sql/node/numbers_of.sql"),
         include_str!("../../sql/target/write_plan.sql"),
         include_str!("../../sql/node/highest_overtaking.sql"),
+        include_str!("../../sql/node/takes_part.sql"),
     ] {
         transaction.prepare_cached(sql).await?;
     }

@@ -29,6 +29,8 @@ pub struct Keys {
     pub made_up_to: Option<i64>,
     /// The last row among those of the outbox.
     pub last: Option<Witness>,
+    /// Whether somebody waits until the target has all up to here: the cursor is to be stored although nothing may have changed.
+    pub marked: bool,
 }
 
 impl Keys {
@@ -39,6 +41,10 @@ impl Keys {
             b'b' => self.mailboxes.insert(key),
             b'e' => self.entries.insert(key),
             b's' => self.seqs.insert(key),
+            b'w' => {
+                self.marked = true;
+                true
+            }
             _ => self.messages.insert(key),
         };
     }

@@ -13,6 +13,7 @@ use super::following::{Following, LOOK_AGAIN};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use super::opening;
+use super::pause::{Halt, LOOK_INTERVAL};
 use super::vitals::Sign;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
@@ -86,6 +87,7 @@ pub(crate) struct Link {
     failures: u32,
     following: Following,
     sign: Arc<Sign>,
+    halt: Halt,
 }
 
 /// Where a link stands between two batches.
@@ -126,6 +128,7 @@ impl Link {
             transient: 0,
             failures: 0,
             following: Following::new(),
+            halt: Halt::default(),
         }
     }
 
@@ -147,6 +150,7 @@ impl Link {
                 Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
             self.failures = self.failures.saturating_add(1);
+            self.halt.forget();
             if let Some(pulse) = self.hub.pulse(self.source, self.target) {
                 // A batch that timed out did not come to where this is said.
                 pulse.at_work.store(false, Ordering::Relaxed);
@@ -197,14 +201,22 @@ impl Link {
     async fn session(&mut self, backoff: &mut Backoff) -> Result<()> {
         let hub = self.hub.clone();
         let (source, target) = (hub.node(self.source)?, hub.node(self.target)?);
-        let mut position = Position::at(opening::open(&hub, source, target).await?);
         let mut bell = source.bell();
+        self.stand_still(source, target, &mut bell).await?;
+        if !self.guard.is_active() {
+            return Ok(());
+        }
+        let mut position = Position::at(opening::open(&hub, source, target).await?);
         let mut nap: Option<Nap> = None;
         let mut poll = hub.worker.poll_min;
         let mut full_batches = 0;
         while self.guard.is_active() {
             self.sign.within(STEP_TIMEOUT);
             bell.borrow_and_update();
+            if self.halt.is_on(source, target).await? {
+                // Whatever happens to the nodes meanwhile: they are admitted anew afterwards.
+                return Ok(());
+            }
             let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
                 .await
@@ -230,6 +242,22 @@ impl Link {
                 }
                 poll = self.rest(&mut bell, poll).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits for as long as the link is paused.
+    async fn stand_still(&mut self, source: &Node, target: &Node, bell: &mut Doorbell) -> Result<()> {
+        let mut stood = false;
+        while self.guard.is_active() && self.halt.is_on(source, target).await? {
+            (stood, self.reported) = (true, None);
+            self.sign.at_leisure();
+            self.rest(bell, LOOK_INTERVAL).await;
+            // The bell may ring all the time.
+            tokio::time::sleep(self.hub.worker.poll_min).await;
+        }
+        if stood && self.guard.is_active() {
+            self.report(State::Working, None).await;
         }
         Ok(())
     }
@@ -266,8 +294,9 @@ impl Link {
         if keys.is_empty() && !reached && next.copy == position.stored.copy {
             read.end().await?;
             position.seen = next;
-            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does.
-            let due = position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
+            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it does where
+            // somebody waits for that.
+            let due = keys.marked || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
             if position.seen != position.stored && due {
                 let transaction = of_target.transaction().await?;
                 position.stored.advance(&transaction, self.source, &position.seen, 0).await?;

@@ -12,6 +12,7 @@ mod link;
 mod moved;
 mod opening;
 pub(crate) mod pace;
+mod pause;
 pub mod settle;
 mod vitals;
 

@@ -10,12 +10,13 @@ use dbmail_mesh::node::plan::FIRST_HIDDEN_ROW;
 use dbmail_mesh::scratch::cluster::connect;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 
-/// Every file below `sql/` but those of the stand-in, which are for a plain dbmail database and tested as such.
+/// Every file below `sql/` but those of the stand-in, which are for a plain dbmail database and tested as such, and those for people,
+/// which psql runs (`inspect.rs`).
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    files.retain(|path| !path.starts_with(root.join("scratch")));
+    files.retain(|path| !path.starts_with(root.join("scratch")) && !path.starts_with(root.join("inspect")));
     files.sort();
     let name = |path: &Path| path.strip_prefix(&root).unwrap().display().to_string();
     files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::numbers::SpaceStatus;
 use super::{LinkState, LinkStatus, NodeStatus, Status};
 use crate::domain::budget::{Level, Space};
+use crate::node::pause::Pause;
 
 /// From where on a wait is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub struct Bounds {
     pub lag: Duration,
     /// For a late message, until it has its new UID.
     pub late: Duration,
+    /// For a pause.
+    pub pause: Duration,
 }
 
 /// One thing that is wrong.
@@ -65,6 +68,10 @@ pub enum Code {
     LinkFailing,
     /// A link was refused: a person has to do something.
     LinkRefused,
+    /// Somebody has paused a node, with its links.
+    NodePaused,
+    /// Somebody has paused a link.
+    LinkPaused,
     /// Changes have been waiting for too long.
     Lag,
     /// How many changes wait cannot be told.
@@ -134,6 +141,9 @@ fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
     for fault in node.trigger_faults.iter().flatten() {
         gathering.add(Code::TriggerFault, fault);
     }
+    if let Some(pause) = &node.paused {
+        gathering.add_at(pause_level(pause, bounds), Code::NodePaused, format!("{} ({RESUME})", paused(pause)));
+    }
     waiting(node, bounds, &mut gathering);
     spaces(node, &mut gathering);
     gathering.found
@@ -142,6 +152,20 @@ fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
 fn schema_differs(version: i32, expected: i32) -> String {
     let remedy = if version < expected { "run dbmail-mesh migrate up" } else { "use the newer dbmail-mesh" };
     format!("its schema is at version {version}, this program works with {expected} ({remedy})")
+}
+
+/// What is to be done about a pause, some day.
+const RESUME: &str = "dbmail-mesh resume; the outboxes keep everything until then";
+
+/// A pause that somebody has in mind is no fault; one that lasts may have been forgotten, and outboxes grow.
+fn pause_level(pause: &Pause, bounds: Bounds) -> Level {
+    if pause.seconds > bounds.pause.as_secs_f64() { Level::Warning } else { Level::Notice }
+}
+
+/// Since when, by whom, and why, for people.
+pub fn paused(pause: &Pause) -> String {
+    let reason = pause.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("paused since {} by {}{reason}", pause.since.strftime("%Y-%m-%d %H:%M:%SZ"), pause.by)
 }
 
 fn differences(node: &NodeStatus, status: &Status, gathering: &mut Gathering<'_>) {
@@ -230,7 +254,14 @@ fn of_link(link: &LinkStatus, status: &Status, bounds: Bounds, is_mesh: bool) ->
         }
         _ => {}
     }
+    let is_of_node = |pause: &Pause| status.nodes.iter().filter_map(|node| node.paused.as_ref()).any(|of| of == pause);
+    if let Some(pause) = link.paused.as_ref().filter(|pause| !is_of_node(pause)) {
+        let waiting = link.lag_messages.map_or(String::new(), |rows| format!("; changes that wait: {rows}"));
+        let text = format!("{}{waiting} ({RESUME})", paused(pause));
+        gathering.add_at(pause_level(pause, bounds), Code::LinkPaused, text);
+    }
     if let (Some(messages), Some(seconds)) = (link.lag_messages, link.lag_seconds)
+        && link.paused.is_none()
         && seconds > bounds.lag.as_secs_f64()
     {
         gathering.add(

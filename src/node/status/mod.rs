@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::Endpoint;
+use super::pause::Pause;
 use crate::domain::budget::{History, PHYSMESSAGE_ID_LAST, UID_LAST};
 use crate::domain::ids::Stride;
 use numbers::SpaceStatus;
@@ -101,6 +102,8 @@ pub struct NodeStatus {
     /// What [`NodeStatus::numbers`] is made of.
     #[serde(skip)]
     pub history: Option<History>,
+    /// Whether somebody has paused it, with all links into it and out of it.
+    pub paused: Option<Pause>,
     /// What keeps dbmail-mesh from numbering or capturing there, a sentence each.
     pub trigger_faults: Option<Vec<String>>,
 }
@@ -127,6 +130,8 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// Since when, by the target's clock.
     pub since: Option<Timestamp>,
+    /// Whether somebody has paused it, or one of its nodes.
+    pub paused: Option<Pause>,
     /// Changes to messages on the source that the target has not applied; without those that a first copy will bring.
     pub lag_messages: Option<i64>,
     /// Seconds that the first of them has been waiting, by the source's clock; 0 without any.
@@ -163,6 +168,8 @@ pub enum LinkState {
     Failing,
     /// A person has to do something.
     Refused,
+    /// Somebody has said that it is to stand still.
+    Paused,
 }
 
 impl LinkState {
@@ -175,6 +182,7 @@ impl LinkState {
             Self::Current => "current",
             Self::Failing => "failing",
             Self::Refused => "refused",
+            Self::Paused => "paused",
         }
     }
 
@@ -183,7 +191,8 @@ impl LinkState {
     fn of(reported: Option<&str>, begun: bool) -> Self {
         match reported {
             Some("current") => Self::Current,
-            Some("working") => Self::Working,
+            // One that was paused a moment ago is about to go on.
+            Some("working" | "paused") => Self::Working,
             Some("failing") => Self::Failing,
             Some("refused") => Self::Refused,
             Some(_) => Self::Unknown,

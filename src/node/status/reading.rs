@@ -10,9 +10,11 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_LAST, numbers, percent};
+use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::connect::checkout;
+use crate::node::pause::{self, Pause, WHOLE_NODE};
 
 /// How long a node may take from the first packet until it is ready for a statement. A hung server completes the TCP handshake,
 /// so that the connection's own time-out does not see it.
@@ -25,6 +27,8 @@ pub(super) struct Answer<'a> {
     pub(super) asked: &'a Asked,
     pub(super) status: NodeStatus,
     incoming: HashMap<i16, Incoming>,
+    /// By the source; of the node itself by [`WHOLE_NODE`].
+    pauses: HashMap<i16, Pause>,
     session: Option<(Pool, Client)>,
 }
 
@@ -63,7 +67,7 @@ async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: 
         address: address.clone(),
         ..NodeStatus::default()
     };
-    let mut answer = Answer { asked, status, incoming: HashMap::new(), session: None };
+    let mut answer = Answer { asked, status, incoming: HashMap::new(), pauses: HashMap::new(), session: None };
     let session = match within(CONNECT_MAX, open(asked)).await {
         Ok(session) => session,
         Err(error) => {
@@ -117,6 +121,9 @@ async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_
     for row in ask::rows(client, include_str!("../../../sql/status/links.sql"), &[&sources]).await? {
         answer.incoming.insert(row.get("source_id"), incoming(&row));
     }
+    let sources: Vec<NodeId> = sources.iter().copied().map(NodeId).chain([WHOLE_NODE]).collect();
+    answer.pauses = pause::pauses(client, &sources).await?.into_iter().map(|(of, pause)| (of.0, pause)).collect();
+    answer.status.paused = answer.pauses.get(&WHOLE_NODE.0).cloned();
     let faults = ask::rows(client, include_str!("../../../sql/status/trigger_faults.sql"), &[]).await?;
     let row = ask::row(client, include_str!("../../../sql/status/node.sql"), &[]).await?;
     fill_node(&mut answer.status, &row);
@@ -219,12 +226,13 @@ fn why_unknown(source: &NodeStatus) -> String {
 pub(super) fn links(answers: &[Answer<'_>], lags: &[Result<HashMap<i16, Lag>>]) -> Vec<LinkStatus> {
     let into = |target: &Answer<'_>| {
         let others = answers.iter().zip(lags).filter(|(source, _)| source.status.id != target.status.id);
-        others.map(|(source, lags)| link(&source.status, target, lags)).collect::<Vec<_>>()
+        others.map(|(source, lags)| link(source, target, lags)).collect::<Vec<_>>()
     };
     answers.iter().filter(|target| target.asked.selected).flat_map(into).collect()
 }
 
-fn link(source: &NodeStatus, target: &Answer<'_>, lags: &Result<HashMap<i16, Lag>>) -> LinkStatus {
+fn link(of: &Answer<'_>, target: &Answer<'_>, lags: &Result<HashMap<i16, Lag>>) -> LinkStatus {
+    let source = &of.status;
     let incoming = target.incoming.get(&source.id);
     let mut link = incoming.map(|incoming| incoming.link.clone()).unwrap_or_default();
     (link.source, link.source_id) = (source.name.clone(), source.id);
@@ -236,6 +244,10 @@ fn link(source: &NodeStatus, target: &Answer<'_>, lags: &Result<HashMap<i16, Lag
             Ok(None) => link.lag_error = unknown(&"it did not answer for this link"),
             Err(error) => link.lag_error = unknown(error),
         }
+    }
+    let pauses = [target.pauses.get(&source.id), target.status.paused.as_ref(), of.status.paused.as_ref()];
+    if let Some(first) = pauses.into_iter().flatten().min_by_key(|pause| pause.since) {
+        (link.state, link.since, link.paused) = (LinkState::Paused, Some(first.since), Some(first.clone()));
     }
     link
 }

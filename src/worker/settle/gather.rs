@@ -180,7 +180,7 @@ impl Settler {
         let begun = Instant::now();
         let client = node.writer().await?;
         let glance = participant::glance(&client, mailbox).await?;
-        let Some(high) = glance.high else { return Ok(None) };
+        let Some(high) = glance.high.filter(|_| glance.takes_part) else { return Ok(None) };
         // A node that has met no other yet settles by itself.
         let mesh = glance.mesh_id.unwrap_or_else(|| format!("node {} alone", node.endpoint.id));
         let ripe = participant::ripe_messages(

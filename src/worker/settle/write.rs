@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Transaction};
-use futures_util::future::{join, join_all, try_join, try_join_all};
+use futures_util::future::{join_all, join3, try_join, try_join_all};
 
 use super::{Matter, Participant, Settler, Step};
 use crate::domain::ids::{NodeId, Uid};
@@ -221,8 +221,9 @@ async fn take<'a>(
 ) -> Result<Taken<'a>, Setback> {
     let lock = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, patience);
     let numbers = participant::numbers_of(&transaction, &matter.candidates);
-    let (view, numbers) = join(lock, numbers).await;
-    match (view, numbers) {
+    // A node that has been paused since it was looked at is not written to.
+    let (view, numbers, takes_part) = join3(lock, numbers, participant::takes_part(&transaction)).await;
+    match (view, takes_part.and(numbers)) {
         (Ok((view, rows)), Ok(numbers)) => Ok(Taken { id, transaction, view, rows, numbers }),
         // Its own server, or another that had to wait for it, has ended the session: that says nothing of this node's lock.
         (Err(error), _) if error.kind() == Kind::Unreachable => Err(Setback::Waited(error)),

@@ -20,6 +20,7 @@ mod moved;
 mod numbers_end;
 mod one_way;
 mod order;
+mod pause;
 mod readers;
 mod readers_traffic;
 mod review;
@@ -28,6 +29,7 @@ mod scenario;
 mod torn;
 mod traffic;
 mod untouched;
+mod wait;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,2 @@
+-- Wakes links that sleep: they look what is paused.
+select pg_notify('dbmail_mesh', '')
