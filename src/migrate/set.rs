@@ -65,6 +65,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0017_readers",
     "0018_moved_readers",
     "0019_budget",
+    "0020_following",
 ];
 
 impl MigrationSet {

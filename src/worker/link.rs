@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::following::{Following, LOOK_AGAIN};
+use super::following::{Following, LOOK_AGAIN, ToldBehind};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use crate::domain::ids::NodeId;
@@ -21,6 +21,8 @@ use crate::node::listen::Doorbell;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::store;
 use crate::node::tides::Left;
+use crate::telemetry::metrics::counters::BatchCounts;
+use crate::telemetry::vitals::Vital;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,6 +44,8 @@ const FAILS: u32 = 5;
 const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// A link that has shown no sign of life for longer is told of: longer than a batch, and than any wait between two attempts.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2 * 600);
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
@@ -88,6 +92,7 @@ pub(crate) struct Link {
     /// Failures in a row.
     failures: u32,
     following: Following,
+    behind: ToldBehind,
 }
 
 /// Where a link stands between two batches.
@@ -119,26 +124,33 @@ impl Link {
             transient: 0,
             failures: 0,
             following: Following::new(),
+            behind: ToldBehind::default(),
         }
     }
 
     /// Drives the link, for ever.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, vital: Vital) {
         let mut backoff = Backoff::new(self.hub.worker.retry_max);
+        let (source, target) = (self.name(self.source), self.name(self.target));
+        let counters = &self.hub.telemetry.clone().counters;
         loop {
+            vital.wait();
             self.guard.active().await;
-            let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
+            vital.beat();
+            counters.link_started(&source, &target);
+            let error = match AssertUnwindSafe(self.session(&mut backoff, &vital)).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
                 // A defect must not take a link away for ever without a word.
                 Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
+            vital.beat();
+            counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
             if let Some(pulse) = self.hub.pulse(self.source, self.target) {
                 // A batch that timed out did not come to where this is said.
                 pulse.at_work.store(false, Ordering::Relaxed);
             }
-            let (source, target) = (self.name(self.source), self.name(self.target));
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
             // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
@@ -178,8 +190,18 @@ impl Link {
         self.reported = told.is_ok().then_some(state);
     }
 
+    /// Tells the target since when HIGHESTMODSEQs wait, when that has changed.
+    async fn report_behind(&mut self, target: &Node) -> Result<()> {
+        let since = self.following.behind_since();
+        if let Some(waited) = self.behind.news(since, std::time::Instant::now()) {
+            store::report_behind(&target.writer().await?, self.source, waited).await?;
+            self.behind.tell(since, waited);
+        }
+        Ok(())
+    }
+
     /// Admits the two nodes to one another, then takes batch after batch.
-    async fn session(&mut self, backoff: &mut Backoff) -> Result<()> {
+    async fn session(&mut self, backoff: &mut Backoff, vital: &Vital) -> Result<()> {
         let hub = self.hub.clone();
         let (source, target) = (hub.node(self.source)?, hub.node(self.target)?);
         let mut position = self.open(source, target).await?;
@@ -189,6 +211,7 @@ impl Link {
         let mut full_batches = 0;
         while self.guard.is_active() {
             bell.borrow_and_update();
+            vital.beat();
             let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
                 .await
@@ -199,6 +222,7 @@ impl Link {
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
             }
+            self.report_behind(target).await?;
             if moved && !more {
                 // What one message costs is a small part of what a batch costs: let some more come together.
                 tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
@@ -324,6 +348,7 @@ impl Link {
             waiting: self.following.waiting.as_ref(),
         };
         pulse.at_work.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
         let applied = route.apply(&read, &mut of_target, &beside, batch).await;
         pulse.at_work.store(false, Ordering::Relaxed);
         let applied = match applied {
@@ -354,6 +379,14 @@ impl Link {
             aside = applied.aside,
             "batch applied"
         );
+        let counts = BatchCounts {
+            applied: applied.messages,
+            written: applied.written,
+            late: applied.late,
+            aside: applied.aside,
+            took: begun.elapsed(),
+        };
+        self.hub.telemetry.counters.batch(&source.endpoint.name, &target.endpoint.name, counts);
         let waited = self.following.waiting.is_some();
         self.following.applied(&keys, applied.tides);
         target.waiters.change(waited, self.following.waiting.is_some());

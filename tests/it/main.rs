@@ -6,6 +6,7 @@
 mod cli;
 mod conformance;
 mod demo;
+mod health;
 mod mesh;
 mod migrate;
 mod scratch_accounts;

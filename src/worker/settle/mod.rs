@@ -29,6 +29,8 @@ use crate::domain::rule::Held;
 use crate::domain::settlement::Plan;
 use crate::error::{Error, Kind, Result};
 use crate::node::participant::{self, Reserved};
+use crate::telemetry::Telemetry;
+use crate::telemetry::vitals::Vital;
 use gather::Gathered;
 use portion::Portion;
 use write::{Setback, Settled};
@@ -47,6 +49,8 @@ const GIVES_WAY: u32 = 6;
 const LOCK_TRIES: u32 = 4;
 /// So often sessions are lost under the locks before the slowest node is left out.
 const LOST_TRIES: u32 = 3;
+/// A settlement that has shown no sign of life for longer hangs on a node that neither answers nor goes away, and keeps all others waiting.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(600);
 /// How often the late are looked for when there were some a moment ago, at the most.
 const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// How often they are looked for when there were none and nobody rang.
@@ -110,14 +114,16 @@ impl Settler {
     /// # Errors
     /// `Internal` when a connection pool cannot be built.
     pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
-        Ok(Self { break_off_at: step, ..Self::new(Arc::new(Hub::new(options)?)) })
+        let hub = Hub::new(options, Arc::new(Telemetry::new()?))?;
+        Ok(Self { break_off_at: step, ..Self::new(Arc::new(hub)) })
     }
 
     /// Settles what is late, for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, vital: Vital) {
         let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
         loop {
-            let any = self.round().await;
+            let any = self.round_of(Some(&vital)).await;
+            vital.beat();
             let notified = self.hub.late.notified();
             if any {
                 tokio::time::sleep(busy).await;
@@ -133,6 +139,10 @@ impl Settler {
     /// One round over all mailboxes with messages that are ripe on a node of this worker. Returns whether there were any, or may
     /// be some soon.
     pub async fn round(&self) -> bool {
+        self.round_of(None).await
+    }
+
+    async fn round_of(&self, vital: Option<&Vital>) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
         let nodes: Vec<&Node> = self.hub.targets().collect();
@@ -149,12 +159,16 @@ impl Settler {
         }
         for &mailbox in &mailboxes {
             for _ in 0..TIMES_AT_ONCE {
+                if let Some(vital) = vital {
+                    vital.beat();
+                }
                 let most = self.portion.size();
                 match self.settle(mailbox).await {
                     Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
                     Ok(_) => break,
                     Err(error) => {
                         self.portion.failed();
+                        self.hub.telemetry.counters.settlement_failed(error.kind());
                         tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
                         break;
                     }
@@ -234,6 +248,7 @@ impl Settler {
             match self.write(&mut participants, &matter, &numbers, beside.as_ref(), insists).await {
                 Ok(Settled { plan, held }) => {
                     self.log(mailbox, &plan, participants.len(), held);
+                    self.hub.telemetry.counters.settled(plan.numbers.len(), held);
                     self.portion.settled(plan.numbers.len(), held, self.hub.mesh.lock_bound);
                     self.paces().settled(mailbox, &matter.candidates);
                     return Ok(plan.numbers.len());
@@ -248,6 +263,7 @@ impl Settler {
                 Err(Setback::Busy(node, error)) => {
                     let tries = busy.entry(node).or_default();
                     *tries += 1;
+                    self.note_refusal(node);
                     tracing::debug!(%mailbox, %node, %error, "settlement does not get a lock");
                     if *tries >= LOCK_TRIES && about == Some(node) {
                         return Err(error);
@@ -304,6 +320,12 @@ impl Settler {
         if !plan.actions.is_empty() {
             let held_ms = held.as_millis();
             tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, %held_ms, "mailbox settled");
+        }
+    }
+
+    fn note_refusal(&self, node: NodeId) {
+        if let Ok(node) = self.hub.node(node) {
+            self.hub.telemetry.counters.lock_refused(&node.endpoint.name);
         }
     }
 
