@@ -118,3 +118,49 @@ impl Knowledge {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::node::status::ready::Reason;
+
+    /// A mesh of one, which is well.
+    fn status() -> Status {
+        let node = NodeStatus {
+            name: "ams".into(),
+            id: 1,
+            reachable: true,
+            installed: Some(true),
+            asked_at: Some(Timestamp::UNIX_EPOCH),
+            schema_version: Some(20),
+            installed_id: Some(1),
+            installed_stride: Some(8),
+            worker_active: Some(true),
+            ..NodeStatus::default()
+        };
+        Status {
+            read_at: Timestamp::UNIX_EPOCH,
+            clock_skew_seconds: None,
+            stride: 8,
+            schema_version_expected: 20,
+            nodes: vec![node],
+            links: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_now_is_not_ready() {
+        let (refresh, lag) = (Duration::from_secs(5), Duration::from_secs(10));
+        let knowledge = Knowledge::new(refresh, lag);
+        let reason = |name: &str| knowledge.readiness(name, lag).reasons.first().map(|remark| remark.code);
+        assert_eq!(reason("ams"), Some(Reason::Stale), "before the first reading");
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        knowledge.publish(status(), ago(19));
+        assert_eq!(reason("ams"), None);
+        assert_eq!(reason("fra"), Some(Reason::Stale));
+        knowledge.publish(status(), ago(21));
+        assert_eq!(reason("ams"), Some(Reason::Stale));
+    }
+}

@@ -47,15 +47,14 @@ impl Running {
                      --set worker.retry_max=200ms --set mesh.settle_after=200ms --set mesh.patience=500ms \
                      --log-format json run";
         let mut command = file.command(&format!("{quick} {arguments}"));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = lines(child.stderr.take().unwrap());
-        loop {
-            let line = log.recv_timeout(DEADLINE).unwrap();
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if let Some(address) = line["address"].as_str() {
-                return Self { child, address: address.to_owned() };
-            }
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut running = Self { child, address: String::new() };
+        let log = lines(running.child.stderr.take().unwrap());
+        while running.address.is_empty() {
+            let line: Value = serde_json::from_str(&log.recv_timeout(DEADLINE).unwrap()).unwrap();
+            running.address = line["address"].as_str().unwrap_or_default().to_owned();
         }
+        running
     }
 
     /// The status, the headers and the body of an answer.
@@ -100,12 +99,8 @@ impl Running {
 }
 
 fn file_of(mesh: &Mesh, more: &[&str]) -> File {
-    let urls: Vec<String> = mesh
-        .nodes
-        .iter()
-        .map(|node| super::mesh::url_of(node))
-        .chain(more.iter().map(|url| (*url).to_owned()))
-        .collect();
+    let urls: Vec<String> =
+        mesh.nodes.iter().map(super::mesh::url_of).chain(more.iter().map(|url| (*url).to_owned())).collect();
     File::with_nodes(&urls)
 }
 

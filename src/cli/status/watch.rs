@@ -92,7 +92,7 @@ async fn watch(
 
 fn heading(status: &Status, interval: Duration, wrong: usize) -> String {
     let at: Timestamp = status.read_at;
-    let problems = if wrong == 0 { "nothing is wrong".into() } else { format!("problems: {wrong} (--check)") };
+    let problems = if wrong == 0 { "nothing is wrong".into() } else { format!("problems: {wrong}") };
     format!("{}  every {} s  {problems}", at.strftime("%Y-%m-%dT%H:%M:%SZ"), interval.as_secs())
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::names::{self, Metric};
 use crate::error::{Error, Kind, Result};
@@ -76,10 +76,10 @@ impl Counters {
     }
 
     fn with_process(self) -> Result<Self> {
-        let build = vector(&self.registry, &names::BUILD_INFO)?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
-        let start: Counter = add(&self.registry, Counter::with_opts(opts(&names::START_TIME)))?;
-        start.inc_by(jiff::Timestamp::now().as_second() as f64);
+        let build = add(&self.registry, GaugeVec::new(opts(&names::BUILD_INFO), names::BUILD_INFO.labels))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let start = add(&self.registry, Gauge::with_opts(opts(&names::START_TIME)))?;
+        start.set(jiff::Timestamp::now().as_second() as f64);
         Ok(self)
     }
 
