@@ -88,8 +88,8 @@ fn answer(
     let knowledge = Arc::new(Knowledge::new(refresh, ready_lag));
     let schema_version = MigrationSet::embedded()?.latest();
     let asked = asked(settings, &[])?;
-    let readers =
-        [asked.clone(), asked].map(|asked| Reader::new(asked, settings.mesh.stride, schema_version).every(refresh));
+    let readers = [asked.clone(), asked]
+        .map(|asked| Reader::new(asked, settings.mesh.stride, schema_version).every(knowledge.patience()));
     let vital = telemetry.vitals.central("status", STATUS_SILENCE_MAX);
     let nodes = settings.nodes.iter().map(|node| Known {
         name: node.name.to_string(),

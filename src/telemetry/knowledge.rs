@@ -18,6 +18,8 @@ const TOTALS_INTERVAL: Duration = Duration::from_secs(60);
 const TOTALS_SHARE: u32 = 20;
 /// So many intervals after a reading was begun, it is no longer known how the nodes are. A reading takes less than three.
 const STALE_AFTER: u32 = 4;
+/// A node that is asked more often than this is given so long for its answer all the same.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
 /// As the defaults of `status --check`.
 const BOUNDS: Bounds = Bounds { lag: Duration::from_secs(60), late: Duration::from_secs(60) };
 
@@ -52,6 +54,11 @@ impl Knowledge {
         self.ready_lag
     }
 
+    /// How long a reading may take, more or less.
+    pub fn patience(&self) -> Duration {
+        self.refresh.max(PATIENCE_MIN)
+    }
+
     /// The last reading and its age; `None` before the first.
     pub fn last(&self) -> Option<(Arc<Reading>, Duration)> {
         let reading = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
@@ -64,7 +71,7 @@ impl Knowledge {
         let Some((reading, age)) = self.last() else {
             return Readiness::unknown(name, "the nodes have not been asked yet".into());
         };
-        if age > self.refresh * STALE_AFTER {
+        if age > self.patience() * STALE_AFTER {
             return Readiness::unknown(name, format!("the nodes were last asked {} s ago", age.as_secs()));
         }
         match reading.status.nodes.iter().find(|node| node.name == name) {
