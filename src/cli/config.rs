@@ -98,8 +98,8 @@ fn password(settings: &Settings, at: usize) -> &'static str {
 type Section = (&'static str, Vec<(&'static str, Value)>);
 
 /// The values by section, durations and sizes as people write them.
-fn sections(settings: &Settings) -> [Section; 3] {
-    let Settings { mesh, worker, log, .. } = settings;
+fn sections(settings: &Settings) -> [Section; 4] {
+    let Settings { mesh, worker, log, health, .. } = settings;
     let format = match log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
@@ -128,6 +128,14 @@ fn sections(settings: &Settings) -> [Section; 3] {
             ],
         ),
         ("log", vec![("format", json!(format)), ("level", json!(log.level))]),
+        (
+            "health",
+            vec![
+                ("listen", json!(health.listen.map_or_else(String::new, |address| address.to_string()))),
+                ("refresh", json!(show_duration(health.refresh))),
+                ("ready_lag", json!(show_duration(health.ready_lag))),
+            ],
+        ),
     ]
 }
 

@@ -62,7 +62,7 @@ async fn open(node: &NodeSettings, role: &str) -> Result<(Pool, Client)> {
         let pool = endpoint.pool(role)?;
         let client = checkout(&endpoint, &pool).await?;
         let bound_ms = STATEMENT_MAX.as_millis().to_string();
-        ask::row(&client, include_str!("../../sql/status/bound.sql"), &[&bound_ms]).await?;
+        ask::row(&client, include_str!("../../sql/status/clock.sql"), &[&bound_ms]).await?;
         let row = ask::row(&client, include_str!("../../sql/migrate/has_relation.sql"), &[&"pause"]).await?;
         if !row.get::<_, bool>("found") {
             return Err(Error::new(Kind::Unreachable, format!("{endpoint}: dbmail-mesh is not installed, or too old"))

@@ -11,6 +11,7 @@ mod source;
 mod units;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub const STRIDE_MAX: i16 = 1024;
 pub const LOCK_BOUND_MAX: Duration = Duration::from_millis(250);
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -50,6 +52,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// How it logs.
     pub log: LogSettings,
+    /// Where it tells how it and the nodes are.
+    pub health: HealthSettings,
     /// The nodes in the file's order; at least one, names and ids all different.
     pub nodes: Vec<NodeSettings>,
 }
@@ -149,6 +153,24 @@ impl Default for LogSettings {
     }
 }
 
+/// `[health]`
+#[derive(Clone, Debug)]
+pub struct HealthSettings {
+    /// Where metrics and checks are answered; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// How often the nodes are asked for what is told there.
+    pub refresh: Duration,
+    /// For how long a change may wait where a node is ready.
+    pub ready_lag: Duration,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        let listen = Some(SocketAddr::from(([127, 0, 0, 1], 17_143)));
+        Self { listen, refresh: Duration::from_secs(5), ready_lag: Duration::from_secs(10) }
+    }
+}
+
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -207,10 +229,11 @@ fn build(mut tree: HashMap<String, Value>, folder: &Path, problems: &mut Problem
     let mesh = mesh(tree.remove("mesh"), problems);
     let worker = worker(tree.remove("worker"), problems);
     let log = log(tree.remove("log"), problems);
+    let health = health(tree.remove("health"), problems);
     let nodes = nodes(tree.remove("node"), mesh.as_ref().map(|mesh| mesh.stride), folder, problems);
     let rest = Value::new(None, ValueKind::Table(tree));
-    Section::new("", Some(rest), &["[mesh]", "[worker]", "[log]", "[[node]]"], problems).done();
-    Some(Settings { mesh: mesh?, worker, log, nodes })
+    Section::new("", Some(rest), &["[mesh]", "[worker]", "[log]", "[health]", "[[node]]"], problems).done();
+    Some(Settings { mesh: mesh?, worker, log, health, nodes })
 }
 
 fn mesh(value: Option<Value>, problems: &mut Problems) -> Option<MeshSettings> {
@@ -274,6 +297,25 @@ fn log(value: Option<Value>, problems: &mut Problems) -> LogSettings {
     }
     section.done();
     log
+}
+
+fn health(value: Option<Value>, problems: &mut Problems) -> HealthSettings {
+    let mut section = Section::new("health", value, &["listen", "refresh", "ready_lag"], problems);
+    let mut health = HealthSettings::default();
+    if let Some(text) = section.text("listen") {
+        match text.parse() {
+            Ok(address) => health.listen = Some(address),
+            Err(_) if text.is_empty() => health.listen = None,
+            Err(_) => {
+                let reason = "not an address with a port: write \"127.0.0.1:17143\", or \"\" for none";
+                section.problem("listen", format!("{text:?}"), reason);
+            }
+        }
+    }
+    health.refresh = section.duration("refresh", health.refresh, SECOND..=MINUTE);
+    health.ready_lag = section.duration("ready_lag", health.ready_lag, SECOND..=HOUR);
+    section.done();
+    health
 }
 
 fn nodes(value: Option<Value>, stride: Option<Stride>, folder: &Path, problems: &mut Problems) -> Vec<NodeSettings> {

@@ -69,6 +69,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0021_verify",
     "0022_pause",
     "0023_inspect",
+    "0024_following",
 ];
 
 impl MigrationSet {

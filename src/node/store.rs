@@ -90,6 +90,16 @@ pub async fn report_link(target: &impl GenericClient, source: NodeId, state: &st
     Ok(())
 }
 
+/// Tells the target for how long HIGHESTMODSEQs of a source have been waiting; `None`: none does.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn report_behind(target: &impl GenericClient, source: NodeId, waited: Option<Duration>) -> Result<()> {
+    let seconds = waited.map(|waited| waited.as_secs_f64());
+    ask::run(target, include_str!("../../sql/target/report_behind.sql"), &[&source.0, &seconds]).await?;
+    Ok(())
+}
+
 /// The tables that a batch looks things up in.
 const ANALYZE: &str = "analyze public.dbmail_messages, public.dbmail_physmessage, public.dbmail_mimeparts, public.dbmail_partlists, \
                        public.dbmail_headername, public.dbmail_headervalue, public.dbmail_header, dbmail_mesh.content";

@@ -2,25 +2,27 @@
 //! is told anything.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::worker::Vitals;
+use super::Telemetry;
 
 /// How often the links are looked at where there is no watchdog.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Tells that the worker has started, then for ever what its links do. The watchdog is told at half its time, by a task of the runtime on
 /// which all else runs, and only while no loop is stuck: if the runtime hangs, or one loop does, systemd starts the worker anew.
-pub async fn report(vitals: Arc<Vitals>) {
+pub async fn report(telemetry: Arc<Telemetry>) {
+    let vitals = &telemetry.vitals;
     tell(&[NotifyState::Ready]);
     let mut watchdog_us = 0;
     let watched = sd_notify::watchdog_enabled(false, &mut watchdog_us);
     let interval = if watched { Duration::from_micros(watchdog_us / 2).min(INTERVAL) } else { INTERVAL };
     let (mut said, mut was_stuck) = (String::new(), false);
     loop {
-        let stuck = vitals.stuck(Instant::now());
+        let checkup = vitals.check();
+        let stuck = [checkup.reasons, checkup.stalled].concat();
         if stuck.is_empty() {
             tell(&[NotifyState::Watchdog]);
         } else if !was_stuck {

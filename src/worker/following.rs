@@ -1,7 +1,7 @@
 //! What a link has still to do about HIGHESTMODSEQs (see [`crate::node::tides`]). Kept in memory: a worker that is killed loses it, and
 //! the next change of the mailbox brings it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,14 +16,16 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Of one link.
 #[derive(Debug)]
 pub(crate) struct Following {
-    /// Mailboxes whose HIGHESTMODSEQ went up on the source, and that were not looked at yet.
-    first: BTreeSet<i64>,
+    /// Mailboxes whose HIGHESTMODSEQ went up on the source, and that were not looked at yet; since when.
+    first: BTreeMap<i64, Instant>,
     first_at: Instant,
     /// Those to be looked at once more.
     again: BTreeSet<i64>,
     again_at: Instant,
     /// What the source said when it had more than the target.
     pub(crate) waiting: Option<Tides>,
+    /// Since when it has said just that.
+    waiting_since: Instant,
     /// Those of the batch under way that are looked at for the first time.
     looking: BTreeSet<i64>,
 }
@@ -32,11 +34,12 @@ impl Following {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self {
-            first: BTreeSet::new(),
+            first: BTreeMap::new(),
             first_at: now,
             again: BTreeSet::new(),
             again_at: now,
             waiting: None,
+            waiting_since: now,
             looking: BTreeSet::new(),
         }
     }
@@ -44,13 +47,13 @@ impl Following {
     /// Which HIGHESTMODSEQs go with a batch: those that are due, if it brings all that the source has; the others are held.
     pub(crate) fn choose(&mut self, keys: &mut Keys, ends_range: bool) {
         let now = Instant::now();
-        self.first.append(&mut keys.seqs);
+        self.hold(take(&mut keys.seqs), now);
         self.looking.clear();
         if !ends_range {
-            self.first.extend(&keys.mailboxes);
+            self.hold(keys.mailboxes.iter().copied(), now);
         } else if self.first_at <= now {
-            self.looking = self.first.clone();
-            keys.seqs.extend(&self.first);
+            self.looking = self.first.keys().copied().collect();
+            keys.seqs.extend(&self.looking);
             if self.again_at <= now {
                 keys.seqs.extend(&self.again);
             }
@@ -60,15 +63,33 @@ impl Following {
     /// The batch was applied.
     pub(crate) fn applied(&mut self, keys: &Keys, left: Left) {
         let now = Instant::now();
-        self.first.retain(|mailbox| !keys.seqs.contains(mailbox));
+        let left_since: Vec<(i64, Instant)> =
+            left.mailboxes.iter().map(|mailbox| (*mailbox, self.first.get(mailbox).copied().unwrap_or(now))).collect();
+        self.first.retain(|mailbox, _| !keys.seqs.contains(mailbox));
         self.again.retain(|mailbox| !keys.seqs.contains(mailbox));
         if !self.looking.is_empty() {
             self.again.append(&mut take(&mut self.looking));
             self.again_at = now + LOOK_AGAIN;
         }
-        self.first.extend(left.mailboxes);
+        self.first.extend(left_since);
         self.first_at = now + left.rest;
+        if self.waiting != left.waiting {
+            self.waiting_since = now;
+        }
         self.waiting = left.waiting;
+    }
+
+    fn hold(&mut self, mailboxes: impl IntoIterator<Item = i64>, now: Instant) {
+        for mailbox in mailboxes {
+            self.first.entry(mailbox).or_insert(now);
+        }
+    }
+
+    /// Since when the HIGHESTMODSEQ that has waited longest has not been taken over; `None`: none waits. A second look at what was
+    /// taken over does not count.
+    pub(crate) fn behind_since(&self) -> Option<Instant> {
+        let waiting = self.waiting.is_some().then_some(self.waiting_since);
+        self.first.values().copied().chain(waiting).min()
     }
 
     /// Whether there is anything to do soon although nothing new comes.
@@ -94,5 +115,77 @@ impl Waiters {
     /// Whether any does.
     pub(crate) fn any(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// What the target was last told of [`Following::behind_since`]. It is told of what lasts, not of every moment.
+#[derive(Debug, Default)]
+pub(crate) struct ToldBehind {
+    /// `None`: nothing yet, and what an earlier worker has told may still be there.
+    told: Option<Option<Instant>>,
+}
+
+/// What waits for less than this is under way; and what was told is not corrected by less.
+const LASTS: Duration = Duration::from_secs(1);
+
+impl ToldBehind {
+    /// What to tell now, if anything: for how long the first has been waiting, `None` for nothing.
+    pub(crate) fn news(&self, since: Option<Instant>, now: Instant) -> Option<Option<Duration>> {
+        let waited = since.map(|since| now.saturating_duration_since(since)).filter(|waited| *waited >= LASTS);
+        let is_news = match (self.told, since) {
+            (None, _) => true,
+            (Some(None), _) => waited.is_some(),
+            (Some(Some(_)), None) => true,
+            (Some(Some(told)), Some(since)) => since.saturating_duration_since(told) >= LASTS,
+        };
+        is_news.then_some(waited)
+    }
+
+    /// That was told.
+    pub(crate) fn tell(&mut self, since: Option<Instant>, waited: Option<Duration>) {
+        self.told = Some(since.filter(|_| waited.is_some()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_when_it_lasts_and_when_it_ends() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let mut told = ToldBehind::default();
+        assert_eq!(told.news(None, at(0)), Some(None), "an earlier worker may have left something");
+        told.tell(None, None);
+        assert_eq!(told.news(None, at(100)), None);
+        assert_eq!(told.news(Some(at(100)), at(900)), None, "it may be over at once");
+        let waited = told.news(Some(at(100)), at(1200)).unwrap();
+        assert_eq!(waited, Some(Duration::from_millis(1100)));
+        told.tell(Some(at(100)), waited);
+        assert_eq!(told.news(Some(at(100)), at(9000)), None);
+        assert_eq!(told.news(Some(at(400)), at(9000)), None, "nearly the same");
+        assert_eq!(told.news(Some(at(5000)), at(9000)), Some(Some(Duration::from_secs(4))), "others wait now");
+        assert_eq!(told.news(None, at(9000)), Some(None));
+    }
+
+    #[test]
+    fn what_is_held_back_keeps_its_time() {
+        let mut following = Following::new();
+        assert_eq!(following.behind_since(), None);
+        let mut keys = Keys::default();
+        keys.seqs.extend([7, 8]);
+        following.choose(&mut keys, false);
+        let since = following.behind_since().unwrap();
+        let mut keys = Keys::default();
+        keys.seqs.insert(7);
+        following.choose(&mut keys, true);
+        assert_eq!(keys.seqs, BTreeSet::from([7, 8]));
+        following.applied(&keys, Left { mailboxes: BTreeSet::from([7]), ..Left::default() });
+        assert_eq!(following.behind_since(), Some(since));
+        following.choose(&mut keys, true);
+        following.applied(&keys, Left::default());
+        assert_eq!(following.behind_since(), None);
+        assert!(following.is_busy(), "it is looked at once more");
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::Result;
 use crate::node::Endpoint;
+use crate::telemetry::vitals::Vital;
 
 /// How often a standing-by worker tries, and an active one makes sure that its session is alive.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,9 +32,9 @@ impl Guard {
 }
 
 /// Starts the task that seeks and holds the lock.
-pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, target: Endpoint) -> Guard {
+pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, target: Endpoint, vital: Vital) -> Guard {
     let (sender, receiver) = watch::channel(false);
-    tracker.spawn(stop.clone().run_until_cancelled_owned(async move {
+    tracker.spawn(stop.clone().run_until_cancelled_owned(vital.watch(async move {
         let mut told = false;
         loop {
             match hold(&target, &sender).await {
@@ -47,7 +48,7 @@ pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, target: End
             sender.send_replace(false);
             tokio::time::sleep(INTERVAL).await;
         }
-    }));
+    })));
     Guard(receiver)
 }
 

@@ -10,11 +10,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::Options;
 use super::backoff::Backoff;
 use super::following::Waiters;
-use super::vitals::Vitals;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::{Endpoint, connect, listen};
+use crate::telemetry::Telemetry;
 
 /// Batches under way at once into one node. A batch takes its two sessions for writing first; so many there always are, whatever
 /// else goes on. Only then does it wait for one to read from its source, and whoever has that waits for nothing.
@@ -77,8 +77,7 @@ pub(crate) struct Hub {
     pub(crate) late: Notify,
     /// Of its links, by source and target.
     pulses: BTreeMap<(NodeId, NodeId), Pulse>,
-    /// Of all loops, for the watchdog.
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// Signs of life of a link: what a batch brings is not seen before it ends.
@@ -91,7 +90,7 @@ pub(crate) struct Pulse {
 }
 
 impl Hub {
-    pub(crate) fn new(options: Options) -> Result<Self> {
+    pub(crate) fn new(options: Options, telemetry: Arc<Telemetry>) -> Result<Self> {
         let nodes = options
             .nodes
             .into_iter()
@@ -112,7 +111,7 @@ impl Hub {
             mesh: options.mesh,
             worker: options.worker,
             late: Notify::new(),
-            vitals: Arc::default(),
+            telemetry,
         })
     }
 
@@ -150,7 +149,10 @@ pub(crate) async fn ring_for(hub: Arc<Hub>, id: NodeId) {
         let connected = tokio::time::Instant::now();
         match listen::listen(&node.endpoint, node.bell.clone(), node.asleep.subscribe()).await {
             Ok(()) => return,
-            Err(error) => tracing::debug!(node = node.endpoint.name, %error, "doorbell lost; polling until it is back"),
+            Err(error) => {
+                hub.telemetry.counters.bell_lost(&node.endpoint.name);
+                tracing::debug!(node = node.endpoint.name, %error, "doorbell lost; polling until it is back");
+            }
         }
         if connected.elapsed() > hub.worker.retry_max {
             backoff.reset();

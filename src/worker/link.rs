@@ -9,12 +9,11 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::following::{Following, LOOK_AGAIN};
+use super::following::{Following, LOOK_AGAIN, ToldBehind};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use super::opening;
 use super::pause::{Halt, LOOK_INTERVAL};
-use super::vitals::Sign;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::apply::{Applied, Batch, Bounds, Route};
@@ -23,6 +22,8 @@ use crate::node::listen::Doorbell;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::store;
 use crate::node::tides::Left;
+use crate::telemetry::metrics::counters::BatchCounts;
+use crate::telemetry::vitals::Vital;
 
 /// How often rows that were set aside are tried again.
 const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ const FAILS: u32 = 5;
 const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// A link that has shown no sign of life for longer is told of: longer than a batch, and than any wait between two attempts.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2 * 600);
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
@@ -86,8 +89,10 @@ pub(crate) struct Link {
     /// Failures in a row.
     failures: u32,
     following: Following,
-    sign: Arc<Sign>,
     halt: Halt,
+    /// What is known of it to a watchdog.
+    vital: Vital,
+    behind: ToldBehind,
 }
 
 /// Where a link stands between two batches.
@@ -112,11 +117,10 @@ impl Position {
 }
 
 impl Link {
-    pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard) -> Self {
-        let name = |id| hub.node(id).map_or_else(|_| id.to_string(), |node| node.endpoint.name.clone());
+    pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard, vital: Vital) -> Self {
         Self {
             rows: most_rows(&hub),
-            sign: hub.vitals.link(format!("{} -> {}", name(source), name(target))),
+            vital,
             hub,
             source,
             target,
@@ -129,33 +133,37 @@ impl Link {
             failures: 0,
             following: Following::new(),
             halt: Halt::default(),
+            behind: ToldBehind::default(),
         }
     }
 
     /// Drives the link, for ever.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.hub.worker.retry_max);
+        let (source, target) = (self.name(self.source), self.name(self.target));
+        let counters = &self.hub.telemetry.clone().counters;
         loop {
-            // Standing by, and admission, which compares all that there is, take as long as they take.
-            self.sign.at_leisure();
+            self.vital.wait();
             if !self.guard.is_active() {
-                self.sign.say("waiting");
+                self.vital.say("waiting");
                 self.guard.active().await;
-                self.sign.say("starting");
+                self.vital.say("starting");
             }
+            counters.link_started(&source, &target);
             let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
                 // A defect must not take a link away for ever without a word.
                 Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
+            self.vital.beat();
+            counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
             self.halt.forget();
             if let Some(pulse) = self.hub.pulse(self.source, self.target) {
                 // A batch that timed out did not come to where this is said.
                 pulse.at_work.store(false, Ordering::Relaxed);
             }
-            let (source, target) = (self.name(self.source), self.name(self.target));
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
             // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
@@ -174,7 +182,6 @@ impl Link {
                 continue;
             }
             let wait = backoff.wait();
-            self.sign.within(wait + STEP_TIMEOUT);
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
         }
     }
@@ -185,7 +192,7 @@ impl Link {
 
     /// Tells the target how the link is doing, when that has changed. A target that cannot be told is no further trouble.
     async fn report(&mut self, state: State, error: Option<&Error>) {
-        self.sign.say(state.name());
+        self.vital.say(state.name());
         if self.reported == Some(state) && error.is_none() {
             return;
         }
@@ -195,6 +202,16 @@ impl Link {
         }
         .await;
         self.reported = told.is_ok().then_some(state);
+    }
+
+    /// Tells the target since when HIGHESTMODSEQs wait, when that has changed.
+    async fn report_behind(&mut self, target: &Node) -> Result<()> {
+        let since = self.following.behind_since();
+        if let Some(waited) = self.behind.news(since, std::time::Instant::now()) {
+            store::report_behind(&target.writer().await?, self.source, waited).await?;
+            self.behind.tell(since, waited);
+        }
+        Ok(())
     }
 
     /// Admits the two nodes to one another, then takes batch after batch.
@@ -211,8 +228,8 @@ impl Link {
         let mut poll = hub.worker.poll_min;
         let mut full_batches = 0;
         while self.guard.is_active() {
-            self.sign.within(STEP_TIMEOUT);
             bell.borrow_and_update();
+            self.vital.beat();
             if self.halt.is_on(source, target).await? {
                 // Whatever happens to the nodes meanwhile: they are admitted anew afterwards.
                 return Ok(());
@@ -227,6 +244,7 @@ impl Link {
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
             }
+            self.report_behind(target).await?;
             if moved && !more {
                 // What one message costs is a small part of what a batch costs: let some more come together.
                 tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
@@ -251,7 +269,7 @@ impl Link {
         let mut stood = false;
         while self.guard.is_active() && self.halt.is_on(source, target).await? {
             (stood, self.reported) = (true, None);
-            self.sign.at_leisure();
+            self.vital.wait();
             self.rest(bell, LOOK_INTERVAL).await;
             // The bell may ring all the time.
             tokio::time::sleep(self.hub.worker.poll_min).await;
@@ -319,6 +337,7 @@ impl Link {
             waiting: self.following.waiting.as_ref(),
         };
         pulse.at_work.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
         let applied = route.apply(&read, &mut of_target, &beside, batch).await;
         pulse.at_work.store(false, Ordering::Relaxed);
         let applied = match applied {
@@ -349,6 +368,14 @@ impl Link {
             aside = applied.aside,
             "batch applied"
         );
+        let counts = BatchCounts {
+            applied: applied.messages,
+            written: applied.written,
+            late: applied.late,
+            aside: applied.aside,
+            took: begun.elapsed(),
+        };
+        self.hub.telemetry.counters.batch(&source.endpoint.name, &target.endpoint.name, counts);
         let waited = self.following.waiting.is_some();
         self.following.applied(&keys, applied.tides);
         target.waiters.change(waited, self.following.waiting.is_some());

@@ -14,7 +14,6 @@ mod opening;
 pub(crate) mod pace;
 mod pause;
 pub mod settle;
-mod vitals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,10 +25,11 @@ use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::Result;
 use crate::node::Endpoint;
-use hub::Hub;
+use crate::telemetry::Telemetry;
+use crate::telemetry::vitals::Vital;
+use hub::{Hub, Node};
 use link::Link;
 use settle::Settler;
-pub use vitals::Vitals;
 
 /// What a worker is to do.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Options {
 pub struct Worker {
     tracker: TaskTracker,
     stop: CancellationToken,
-    vitals: Arc<Vitals>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Worker {
@@ -57,41 +57,75 @@ impl Worker {
     /// # Errors
     /// `Internal` when a connection pool cannot be built.
     pub fn start(options: Options) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let tracker = TaskTracker::new();
-        let hub = Arc::new(Hub::new(options)?);
-        for node in hub.nodes() {
-            tracker.spawn(stop.clone().run_until_cancelled_owned(hub::ring_for(hub.clone(), node.endpoint.id)));
-        }
-        for target in hub.targets() {
-            let guard = guard::watch(&tracker, &stop, target.endpoint.clone());
-            tracker.spawn(stop.clone().run_until_cancelled_owned(keeper::run(
-                hub.clone(),
-                target.endpoint.id,
-                guard.clone(),
-            )));
-            let moved = moved::run(hub.clone(), target.endpoint.id, guard.clone());
-            tracker.spawn(stop.clone().run_until_cancelled_owned(moved));
-            for source in hub.nodes().filter(|source| source.endpoint.id != target.endpoint.id) {
-                let link = Link::new(hub.clone(), source.endpoint.id, target.endpoint.id, guard.clone());
-                tracker.spawn(stop.clone().run_until_cancelled_owned(link.run()));
-            }
-        }
-        let vitals = hub.vitals.clone();
-        tracker.spawn(stop.clone().run_until_cancelled_owned(Settler::new(hub).run()));
-        tracker.close();
-        Ok(Self { tracker, stop, vitals })
+        Self::start_with(options, Arc::new(Telemetry::new()?))
     }
 
-    /// The signs of life of its loops.
-    pub fn vitals(&self) -> Arc<Vitals> {
-        self.vitals.clone()
+    /// The same, and tells how it is doing.
+    ///
+    /// # Errors
+    /// `Internal` when a connection pool cannot be built.
+    pub fn start_with(options: Options, telemetry: Arc<Telemetry>) -> Result<Self> {
+        let hub = Arc::new(Hub::new(options, telemetry.clone())?);
+        let tasks = Tasks { tracker: TaskTracker::new(), stop: CancellationToken::new(), hub };
+        tasks.start();
+        let Tasks { tracker, stop, .. } = tasks;
+        Ok(Self { tracker, stop, telemetry })
     }
 
     /// Stops all tasks where they stand and waits for them. Transactions that were under way roll back; nothing is lost, for every
     /// step can be repeated.
     pub async fn stop(self) {
+        self.telemetry.vitals.stop();
         self.stop.cancel();
         self.tracker.wait().await;
+    }
+}
+
+/// The tasks of a worker.
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    hub: Arc<Hub>,
+}
+
+impl Tasks {
+    fn start(&self) {
+        let vitals = &self.hub.telemetry.vitals;
+        for node in self.hub.nodes() {
+            let (id, name) = (node.endpoint.id, &node.endpoint.name);
+            self.hub.telemetry.counters.node(name);
+            self.spawn(vitals.task(format!("listener on {name}")), hub::ring_for(self.hub.clone(), id));
+        }
+        for target in self.hub.targets() {
+            self.start_for(target);
+        }
+        let settling = vitals.central("settlement", settle::SILENCE_MAX);
+        self.spawn_beating(Settler::new(self.hub.clone()).run(settling));
+        self.tracker.close();
+    }
+
+    /// What is done for one node.
+    fn start_for(&self, target: &Node) {
+        let vitals = &self.hub.telemetry.vitals;
+        let (id, name) = (target.endpoint.id, target.endpoint.name.as_str());
+        let guard =
+            guard::watch(&self.tracker, &self.stop, target.endpoint.clone(), vitals.task(format!("guard of {name}")));
+        let keeper = keeper::run(self.hub.clone(), id, guard.clone());
+        self.spawn(vitals.task(format!("housekeeping of {name}")), keeper);
+        let moved = moved::run(self.hub.clone(), id, guard.clone());
+        self.spawn(vitals.task(format!("moved readers of {name}")), moved);
+        for source in self.hub.nodes().filter(|source| source.endpoint.id != id) {
+            self.hub.telemetry.counters.link(&source.endpoint.name, name);
+            let vital = vitals.link(format!("link {} -> {name}", source.endpoint.name), link::SILENCE_MAX);
+            self.spawn_beating(Link::new(self.hub.clone(), source.endpoint.id, id, guard.clone(), vital).run());
+        }
+    }
+
+    fn spawn(&self, vital: Vital, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_beating(vital.watch(task));
+    }
+
+    fn spawn_beating(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
 }

@@ -62,7 +62,13 @@ impl File {
     }
 
     pub(crate) fn run(&self, arguments: &str) -> Ended {
-        ended(command().arg("-c").arg(self.path()).args(arguments.split_whitespace()))
+        ended(&mut self.command(arguments))
+    }
+
+    pub(crate) fn command(&self, arguments: &str) -> Command {
+        let mut command = command();
+        command.arg("-c").arg(self.path()).args(arguments.split_whitespace());
+        command
     }
 }
 
@@ -101,6 +107,7 @@ fn the_example_can_be_saved_and_checked() {
 [worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
          outbox_keep = \"1min\", outbox_rows_max = 20000000
 [log] format = \"text\", level = \"info\"
+[health] listen = \"127.0.0.1:17143\", refresh = \"5s\", ready_lag = \"10s\"
 
  NODE  ID  ADDRESS                PASSWORD
  ams   1   db.ams.example/dbmail  none

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::numbers::SpaceStatus;
-use super::{LinkState, LinkStatus, NodeStatus, Status};
+use super::{LinkState, LinkStatus, NodeStatus, Status, clocks};
 use crate::domain::budget::{Level, Space};
 use crate::node::pause::Pause;
 
@@ -52,6 +52,10 @@ pub enum Code {
     SettingsDiffer,
     /// A trigger is missing or disabled, or the default of `message_idnr` is back.
     TriggerFault,
+    /// Nobody drives the links into a node.
+    NoWorker,
+    /// A node's clock is not that of the others.
+    ClockSkew,
     /// Late messages have been waiting for too long.
     LateWaiting,
     /// Rows could not be joined.
@@ -84,7 +88,7 @@ pub fn problems(status: &Status, bounds: Bounds) -> Vec<Problem> {
     for node in &status.nodes {
         problems.extend(of_node(node, status, bounds));
     }
-    // Before the first admission it is no fault that links have not begun.
+    // Before the first admission it is no fault that nothing has begun.
     let is_mesh = status.nodes.iter().any(|node| node.mesh_id.is_some());
     for link in &status.links {
         problems.extend(of_link(link, status, bounds, is_mesh));
@@ -143,6 +147,17 @@ fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
     }
     if let Some(pause) = &node.paused {
         gathering.add_at(pause_level(pause, bounds), Code::NodePaused, format!("{} ({RESUME})", paused(pause)));
+    }
+    if node.mesh_id.is_some() && node.worker_active == Some(false) {
+        gathering.add(Code::NoWorker, "no worker is at work for it (start dbmail-mesh run)");
+    }
+    if let Some(astray) = clocks::astray(node, &status.nodes) {
+        let (seconds, of) = (astray.ahead_seconds.abs(), &astray.of);
+        let side = if astray.ahead_seconds > 0.0 { "ahead of" } else { "behind" };
+        gathering.add(
+            Code::ClockSkew,
+            format!("its clock is {seconds:.1} s {side} that of node {of}: they decide who wrote later (set up NTP)"),
+        );
     }
     waiting(node, bounds, &mut gathering);
     spaces(node, &mut gathering);

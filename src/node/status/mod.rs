@@ -5,8 +5,11 @@
 //! beside it. What is wrong with all this is judged by [`check`].
 
 pub mod check;
+pub mod clocks;
 pub mod numbers;
+pub mod reader;
 mod reading;
+pub mod ready;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -16,6 +19,7 @@ use super::pause::Pause;
 use crate::domain::budget::{History, PHYSMESSAGE_ID_LAST, UID_LAST};
 use crate::domain::ids::Stride;
 use numbers::SpaceStatus;
+use reader::Reader;
 
 /// A node to ask.
 #[derive(Clone, Debug)]
@@ -31,6 +35,10 @@ pub struct Asked {
 /// What the nodes answered.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
+    /// When they were asked, by this machine's clock.
+    pub read_at: Timestamp,
+    /// The largest difference between the clocks of two nodes; `None` unless two answered.
+    pub clock_skew_seconds: Option<f64>,
     /// The stride of the settings.
     pub stride: i16,
     /// The schema version that this program works with.
@@ -65,6 +73,10 @@ pub struct NodeStatus {
     pub error: Option<String>,
     /// When it was asked, by its own clock.
     pub asked_at: Option<Timestamp>,
+    /// How far its clock is ahead of this machine's: seconds, negative if it is behind.
+    pub clock_offset_seconds: Option<f64>,
+    /// By how much that may be wrong: half the time that the question took.
+    pub clock_error_seconds: Option<f64>,
     /// The last migration that was run there.
     pub schema_version: Option<i32>,
     /// The number that it was installed with.
@@ -73,6 +85,10 @@ pub struct NodeStatus {
     pub installed_stride: Option<i16>,
     /// The mesh that it was admitted to.
     pub mesh_id: Option<String>,
+    /// Whether a worker drives the links into it: somebody holds the lock for that.
+    pub worker_active: Option<bool>,
+    /// Since when; `None` also where this role may not see that.
+    pub worker_since: Option<Timestamp>,
     /// Messages that wait there for a new UID.
     pub late_messages: Option<i64>,
     /// Seconds that the first of them has been waiting; 0 without any.
@@ -83,8 +99,18 @@ pub struct NodeStatus {
     pub renumbers_last_hour: Option<i64>,
     /// Rows of the outbox, those that peers have applied included.
     pub outbox_rows: Option<i64>,
+    /// What the outbox takes on disk, indexes included.
+    pub outbox_bytes: Option<i64>,
     /// Rows of sources that could not be joined.
     pub set_aside_rows: Option<i64>,
+    /// Users who came from a node that is gone, and whose messages could not all be looked through yet.
+    pub readers_waiting: Option<i64>,
+    /// Mailboxes that were merged into another of the same name.
+    pub mailboxes_merged: Option<i64>,
+    /// Mailboxes that got another name, because two had one.
+    pub mailboxes_displaced: Option<i64>,
+    /// Users that are called otherwise now, because two had one name.
+    pub accounts_displaced: Option<i64>,
     /// Messages of deleted users that are kept aside (`dbmail_mesh.kept_messages`).
     pub kept_messages: Option<i64>,
     /// UIDs that it has reserved for late messages, used ones included.
@@ -113,6 +139,29 @@ impl NodeStatus {
     pub fn is_known(&self) -> bool {
         self.asked_at.is_some()
     }
+
+    /// Takes over what changes slowly, and costs much to count, from an `earlier` answer of the node.
+    pub fn take_totals(&mut self, earlier: &Self) {
+        if !self.is_known() {
+            return;
+        }
+        self.renumbers_total = earlier.renumbers_total;
+        self.renumbers_last_hour = earlier.renumbers_last_hour;
+        self.outbox_rows = earlier.outbox_rows;
+        self.outbox_bytes = earlier.outbox_bytes;
+        self.kept_messages = earlier.kept_messages;
+        self.numbers_reserved = earlier.numbers_reserved;
+        self.mailboxes_merged = earlier.mailboxes_merged;
+        self.mailboxes_displaced = earlier.mailboxes_displaced;
+        self.accounts_displaced = earlier.accounts_displaced;
+        self.uid_highest = earlier.uid_highest;
+        self.uid_used_percent = earlier.uid_used_percent;
+        self.physmessage_id_highest = earlier.physmessage_id_highest;
+        self.physmessage_id_used_percent = earlier.physmessage_id_used_percent;
+        self.numbers.clone_from(&earlier.numbers);
+        self.history.clone_from(&earlier.history);
+        self.trigger_faults.clone_from(&earlier.trigger_faults);
+    }
 }
 
 /// One link: from a source into a selected target.
@@ -136,6 +185,18 @@ pub struct LinkStatus {
     pub lag_messages: Option<i64>,
     /// Seconds that the first of them has been waiting, by the source's clock; 0 without any.
     pub lag_seconds: Option<f64>,
+    /// Changes of any kind on the source that the target has not applied, but for HIGHESTMODSEQs.
+    pub changes_waiting: Option<i64>,
+    /// When the first of them was made, by the source's clock; `None` without any.
+    pub oldest_change_at: Option<Timestamp>,
+    /// Seconds since then; 0 without any.
+    pub oldest_change_seconds: Option<f64>,
+    /// Seconds that the first HIGHESTMODSEQ has been waiting to be read; 0 without any.
+    pub oldest_modseq_seconds: Option<f64>,
+    /// Since when HIGHESTMODSEQs of the source that were read wait to be taken over; `None` when none does.
+    pub behind_since: Option<Timestamp>,
+    /// Seconds since then.
+    pub behind_seconds: Option<f64>,
     /// Why the lag of a link that has begun is not known.
     pub lag_error: Option<String>,
     /// What a first copy is at: `users`, `mailboxes`, `messages`, `tombstones`; `None` when none is under way.
@@ -210,11 +271,7 @@ impl Serialize for LinkState {
 
 /// Asks all nodes at once. A node that does not answer costs some seconds, and nothing of the others' answers.
 pub async fn read(nodes: &[Asked], stride: Stride, schema_version_expected: i32) -> Status {
-    let answers = reading::answers(nodes, schema_version_expected).await;
-    let lags = reading::lags(&answers).await;
-    let links = reading::links(&answers, &lags);
-    let nodes = answers.into_iter().filter(|answer| answer.asked.selected).map(|answer| answer.status).collect();
-    Status { stride: stride.0, schema_version_expected, nodes, links }
+    Reader::new(nodes.to_vec(), stride, schema_version_expected).read().await
 }
 
 /// `part` of `whole` in percent, with two decimals: enough to see, and no noise.

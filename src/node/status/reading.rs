@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 
@@ -16,11 +17,15 @@ use crate::node::ask;
 use crate::node::connect::checkout;
 use crate::node::pause::{self, Pause, WHOLE_NODE};
 
-/// How long a node may take from the first packet until it is ready for a statement. A hung server completes the TCP handshake,
-/// so that the connection's own time-out does not see it.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How long it may then take for all it is asked. The server itself ends each statement after this.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a node may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the first packet until it is ready for a statement. A hung server completes the TCP handshake, so that the connection's own
+    /// time-out does not see it.
+    pub(super) connect: Duration,
+    /// Then for all it is asked. The server itself ends each statement after this.
+    pub(super) answer: Duration,
+}
 
 /// What one node answered, and a connection for what only it knows.
 pub(super) struct Answer<'a> {
@@ -29,7 +34,7 @@ pub(super) struct Answer<'a> {
     incoming: HashMap<i16, Incoming>,
     /// By the source; of the node itself by [`WHOLE_NODE`].
     pauses: HashMap<i16, Pause>,
-    session: Option<(Pool, Client)>,
+    pub(super) session: Option<Client>,
 }
 
 /// A link as its target knows it.
@@ -51,15 +56,31 @@ struct Position {
 pub(super) struct Lag {
     messages: i64,
     seconds: f64,
+    changes: i64,
+    oldest_at: Option<Timestamp>,
+    oldest_seconds: f64,
+    modseq_seconds: f64,
 }
 
 /// All nodes' answers, in their order.
-pub(super) async fn answers(nodes: &[Asked], schema_version_expected: i32) -> Vec<Answer<'_>> {
-    let sources: Vec<i16> = nodes.iter().map(|node| node.endpoint.id.0).collect();
-    join_all(nodes.iter().map(|node| answer(node, &sources, schema_version_expected))).await
+pub(super) async fn answers<'a>(
+    nodes: impl Iterator<Item = (&'a Asked, Result<&'a Pool, &'a Error>)>,
+    schema_version_expected: i32,
+    patience: Patience,
+) -> Vec<Answer<'a>> {
+    let nodes: Vec<_> = nodes.collect();
+    let sources: Vec<i16> = nodes.iter().map(|(asked, _)| asked.endpoint.id.0).collect();
+    let all = nodes.iter().map(|&(asked, pool)| answer(asked, pool, &sources, schema_version_expected, patience));
+    join_all(all).await
 }
 
-async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: i32) -> Answer<'a> {
+async fn answer<'a>(
+    asked: &'a Asked,
+    pool: Result<&Pool, &Error>,
+    sources: &[i16],
+    schema_version_expected: i32,
+    patience: Patience,
+) -> Answer<'a> {
     let Asked { endpoint, address, .. } = asked;
     let status = NodeStatus {
         name: endpoint.name.clone(),
@@ -68,7 +89,14 @@ async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: 
         ..NodeStatus::default()
     };
     let mut answer = Answer { asked, status, incoming: HashMap::new(), pauses: HashMap::new(), session: None };
-    let session = match within(CONNECT_MAX, open(asked)).await {
+    let pool = match pool {
+        Ok(pool) => pool,
+        Err(error) => {
+            answer.status.error = Some(plain(asked, error));
+            return answer;
+        }
+    };
+    let session = match within(patience.connect, checkout(endpoint, pool)).await {
         Ok(session) => session,
         Err(error) => {
             answer.status.error = Some(plain(asked, &error));
@@ -76,13 +104,33 @@ async fn answer<'a>(asked: &'a Asked, sources: &[i16], schema_version_expected: 
         }
     };
     answer.status.reachable = true;
-    if let Err(error) = within(ANSWER_MAX, fill(&mut answer, &session.1, sources, schema_version_expected)).await {
-        let refused = error.kind() == Kind::Refused;
-        let error = if refused { error.remedy("connect as the role that ran dbmail-mesh migrate up") } else { error };
-        answer.status.error = Some(plain(asked, &error));
+    let filled = fill(&mut answer, &session, sources, schema_version_expected, patience.answer);
+    if let Err(error) = within(patience.answer, filled).await {
+        answer.fail(&error, session);
+        return answer;
     }
     answer.session = answer.status.is_known().then_some(session);
     answer
+}
+
+impl Answer<'_> {
+    /// The node could be connected to, and did not answer everything. Its session is given up: an answer may still come.
+    fn fail(&mut self, error: &Error, session: Client) {
+        let text = plain(self.asked, error);
+        let remedy = "connect as the role that ran dbmail-mesh migrate up";
+        let refused = error.kind() == Kind::Refused;
+        self.status.error = Some(if refused { format!("{text} ({remedy})") } else { text });
+        drop(Client::take(session));
+    }
+
+    /// Also asks for what changes slowly, and costs more the more there is.
+    pub(super) async fn ask_totals(&mut self, patience: Patience) {
+        let Some(session) = self.session.take() else { return };
+        match within(patience.answer, fill_totals(&mut self.status, &session)).await {
+            Ok(()) => self.session = Some(session),
+            Err(error) => self.fail(&error, session),
+        }
+    }
 }
 
 /// The error without the node's name: it stands beside it.
@@ -97,16 +145,15 @@ async fn within<T>(bound: Duration, asking: impl Future<Output = Result<T>>) -> 
     })
 }
 
-async fn open(asked: &Asked) -> Result<(Pool, Client)> {
-    let pool = asked.endpoint.pool("status")?;
-    let client = checkout(&asked.endpoint, &pool).await?;
-    Ok((pool, client))
-}
-
 /// Asks step by step: what the next step needs may not be there.
-async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_version_expected: i32) -> Result<()> {
-    let bound_ms = ANSWER_MAX.as_millis().to_string();
-    ask::row(client, include_str!("../../../sql/status/bound.sql"), &[&bound_ms]).await?;
+async fn fill(
+    answer: &mut Answer<'_>,
+    client: &Client,
+    sources: &[i16],
+    schema_version_expected: i32,
+    bound: Duration,
+) -> Result<()> {
+    (answer.status.clock_offset_seconds, answer.status.clock_error_seconds) = clock(client, bound).await?;
     let found = ask::row(client, include_str!("../../../sql/migrate/has_relation.sql"), &[&"migration"]).await?;
     answer.status.installed = Some(found.get("found"));
     if answer.status.installed == Some(false) {
@@ -124,15 +171,20 @@ async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_
     let sources: Vec<NodeId> = sources.iter().copied().map(NodeId).chain([WHOLE_NODE]).collect();
     answer.pauses = pause::pauses(client, &sources).await?.into_iter().map(|(of, pause)| (of.0, pause)).collect();
     answer.status.paused = answer.pauses.get(&WHOLE_NODE.0).cloned();
-    let faults = ask::rows(client, include_str!("../../../sql/status/trigger_faults.sql"), &[]).await?;
     let row = ask::row(client, include_str!("../../../sql/status/node.sql"), &[]).await?;
     fill_node(&mut answer.status, &row);
-    let samples = ask::rows(client, include_str!("../../../sql/status/samples.sql"), &[]).await?;
-    let history = numbers::history(&row, &samples);
-    answer.status.numbers = Some(numbers::of_node(&history));
-    answer.status.history = Some(history);
-    answer.status.trigger_faults = Some(trigger_faults(&faults, row.get("uid_has_default")));
     Ok(())
+}
+
+/// How far the node's clock is ahead of ours, and by how much that may be wrong: its answer was given at some moment between the question
+/// and its arrival.
+async fn clock(client: &Client, bound: Duration) -> Result<(Option<f64>, Option<f64>)> {
+    let statement = client.prepare_cached(include_str!("../../../sql/status/clock.sql")).await?;
+    let (asked_at, asked) = (Timestamp::now(), Instant::now());
+    let row = client.query_one(&statement, &[&bound.as_millis().to_string()]).await?;
+    let half = asked.elapsed().as_secs_f64() / 2.0;
+    let there: Timestamp = row.get("now");
+    Ok((Some(there.duration_since(asked_at).as_secs_f64() - half), Some(half)))
 }
 
 fn fill_node(status: &mut NodeStatus, row: &Row) {
@@ -140,19 +192,37 @@ fn fill_node(status: &mut NodeStatus, row: &Row) {
     status.installed_id = row.get("installed_id");
     status.installed_stride = row.get("installed_stride");
     status.mesh_id = row.get("mesh_id");
+    status.worker_active = row.get("worker_active");
+    status.worker_since = row.get("worker_since");
     status.late_messages = row.get("late_messages");
     status.late_longest_seconds = row.get("late_longest_seconds");
+    status.set_aside_rows = row.get("set_aside_rows");
+    status.readers_waiting = row.get("readers_waiting");
+}
+
+async fn fill_totals(status: &mut NodeStatus, client: &Client) -> Result<()> {
+    let faults = ask::rows(client, include_str!("../../../sql/status/trigger_faults.sql"), &[]).await?;
+    let row = ask::row(client, include_str!("../../../sql/status/totals.sql"), &[]).await?;
     status.renumbers_total = row.get("renumbers_total");
     status.renumbers_last_hour = row.get("renumbers_last_hour");
     status.outbox_rows = row.get("outbox_rows");
-    status.set_aside_rows = row.get("set_aside_rows");
+    status.outbox_bytes = row.get("outbox_bytes");
     status.kept_messages = row.get("kept_messages");
     status.numbers_reserved = row.get("numbers_reserved");
+    status.mailboxes_merged = row.get("mailboxes_merged");
+    status.mailboxes_displaced = row.get("mailboxes_displaced");
+    status.accounts_displaced = row.get("accounts_displaced");
     status.uid_highest = row.get("uid_highest");
     status.uid_used_percent = status.uid_highest.map(|highest| percent(highest, UID_LAST));
     status.physmessage_id_highest = row.get("physmessage_id_highest");
     status.physmessage_id_used_percent =
         status.physmessage_id_highest.map(|highest| percent(highest, PHYSMESSAGE_ID_LAST));
+    status.trigger_faults = Some(trigger_faults(&faults, row.get("uid_has_default")));
+    let samples = ask::rows(client, include_str!("../../../sql/status/samples.sql"), &[]).await?;
+    let history = numbers::history(&row, &samples);
+    status.numbers = Some(numbers::of_node(&history));
+    status.history = Some(history);
+    Ok(())
 }
 
 fn trigger_faults(rows: &[Row], uid_has_default: bool) -> Vec<String> {
@@ -184,18 +254,20 @@ fn incoming(row: &Row) -> Incoming {
         set_aside_rows: row.get("set_aside_rows"),
         last_error: row.get("last_error"),
         last_error_at: row.get("last_error_at"),
+        behind_since: row.get("behind_since"),
+        behind_seconds: row.get("behind_seconds"),
         ..LinkStatus::default()
     };
     Incoming { link, position }
 }
 
 /// What each source says of the selected targets, in the order of the answers.
-pub(super) async fn lags(answers: &[Answer<'_>]) -> Vec<Result<HashMap<i16, Lag>>> {
-    join_all(answers.iter().map(|source| within(ANSWER_MAX, lags_of(source, answers)))).await
+pub(super) async fn lags(answers: &[Answer<'_>], patience: Patience) -> Vec<Result<HashMap<i16, Lag>>> {
+    join_all(answers.iter().map(|source| within(patience.answer, lags_of(source, answers)))).await
 }
 
 async fn lags_of(source: &Answer<'_>, answers: &[Answer<'_>]) -> Result<HashMap<i16, Lag>> {
-    let Some((_, client)) = &source.session else {
+    let Some(client) = &source.session else {
         return Err(Error::new(Kind::Unreachable, why_unknown(&source.status)));
     };
     let begun = |target: &&Answer<'_>| target.asked.selected && target.status.id != source.status.id;
@@ -210,7 +282,14 @@ async fn lags_of(source: &Answer<'_>, answers: &[Answer<'_>]) -> Result<HashMap<
     let ids: Vec<i64> = positions.iter().map(|(_, position)| position.last_id).collect();
     let sql = include_str!("../../../sql/status/lag.sql");
     let rows = ask::rows(client, sql, &[&targets, &from, &to, &ids]).await?;
-    let lag = |row: &Row| Lag { messages: row.get("lag_messages"), seconds: row.get("lag_seconds") };
+    let lag = |row: &Row| Lag {
+        messages: row.get("lag_messages"),
+        seconds: row.get("lag_seconds"),
+        changes: row.get("changes_waiting"),
+        oldest_at: row.get("oldest_change_at"),
+        oldest_seconds: row.get("oldest_change_seconds"),
+        modseq_seconds: row.get("oldest_modseq_seconds"),
+    };
     Ok(rows.iter().map(|row| (row.get("target_id"), lag(row))).collect())
 }
 
@@ -240,7 +319,12 @@ fn link(of: &Answer<'_>, target: &Answer<'_>, lags: &Result<HashMap<i16, Lag>>) 
     if incoming.is_some_and(|incoming| incoming.position.is_some()) {
         let unknown = |why: &dyn Display| Some(format!("node {}: {why}", source.name));
         match lags.as_ref().map(|lags| lags.get(&target.status.id)) {
-            Ok(Some(lag)) => (link.lag_messages, link.lag_seconds) = (Some(lag.messages), Some(lag.seconds)),
+            Ok(Some(lag)) => {
+                (link.lag_messages, link.lag_seconds) = (Some(lag.messages), Some(lag.seconds));
+                (link.changes_waiting, link.oldest_change_at) = (Some(lag.changes), lag.oldest_at);
+                link.oldest_change_seconds = Some(lag.oldest_seconds);
+                link.oldest_modseq_seconds = Some(lag.modseq_seconds);
+            }
             Ok(None) => link.lag_error = unknown(&"it did not answer for this link"),
             Err(error) => link.lag_error = unknown(error),
         }

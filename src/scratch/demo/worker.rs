@@ -28,7 +28,8 @@ impl WorkerProcess {
         };
         let log = File::options().create(true).append(true).open(log).map_err(failed)?;
         let mut command = Command::new(program);
-        command.arg("-c").arg(settings).args(["run", "--stop-at-eof"]);
+        // No port of this machine is needed.
+        command.arg("-c").arg(settings).args(["--set", "health.listen=", "run", "--stop-at-eof"]);
         command.args(only.into_iter().flat_map(|node| ["--node", node]));
         // Settings in the environment are meant for a real mesh.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DBMAIL_MESH_")) {

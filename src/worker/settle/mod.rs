@@ -24,20 +24,19 @@ use futures_util::future::join_all;
 
 use super::hub::{Hub, Node};
 use super::pace::Paces;
-use super::vitals::Sign;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::{Plan, too_far};
 use crate::error::{Error, Kind, Result};
 use crate::node::participant::{self, Reserved};
+use crate::telemetry::Telemetry;
+use crate::telemetry::vitals::Vital;
 use gather::Gathered;
 use portion::Portion;
 use write::{Setback, Settled};
 
 /// The most mailboxes looked at in one round.
 const MAILBOXES_AT_ONCE: i64 = 100;
-/// No mailbox takes longer than this: every statement of a settlement has a bound.
-const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// How many times in a row a mailbox is settled in which there is more than fits at once, before the others have their turn.
 const TIMES_AT_ONCE: usize = 10;
 /// Between two of them, deliveries that have waited go first.
@@ -48,6 +47,8 @@ const ATTEMPTS: u32 = 10;
 const GIVES_WAY: u32 = 6;
 /// How often a node that does not give its lock in time is tried before the settlement goes on without it.
 const LOCK_TRIES: u32 = 4;
+/// A settlement that has shown no sign of life for longer hangs on a node that neither answers nor goes away, and keeps all others waiting.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(600);
 /// How often the late are looked for when there were some a moment ago, at the most.
 const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// How often they are looked for when there were none and nobody rang.
@@ -73,7 +74,6 @@ pub struct Settler {
     /// Nodes that did not answer, and when that was.
     silent: Mutex<BTreeMap<NodeId, Instant>>,
     portion: Portion,
-    sign: Arc<Sign>,
     /// Mailboxes that were delivered to between the reservation of numbers and the locks, the last time.
     restless: Mutex<BTreeSet<MailboxId>>,
     break_off_at: Option<Step>,
@@ -98,7 +98,6 @@ struct Matter {
 impl Settler {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Self {
-            sign: hub.vitals.other("settlement"),
             hub,
             paces: Mutex::default(),
             silent: Mutex::default(),
@@ -113,15 +112,16 @@ impl Settler {
     /// # Errors
     /// `Internal` when a connection pool cannot be built.
     pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
-        Ok(Self { break_off_at: step, ..Self::new(Arc::new(Hub::new(options)?)) })
+        let hub = Hub::new(options, Arc::new(Telemetry::new()?))?;
+        Ok(Self { break_off_at: step, ..Self::new(Arc::new(hub)) })
     }
 
     /// Settles what is late, for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, vital: Vital) {
         let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
         loop {
-            self.sign.within(STEP_TIMEOUT);
-            let any = self.round().await;
+            let any = self.round_of(Some(&vital)).await;
+            vital.beat();
             let notified = self.hub.late.notified();
             if any {
                 tokio::time::sleep(busy).await;
@@ -137,6 +137,10 @@ impl Settler {
     /// One round over all mailboxes with messages that are ripe on a node of this worker. Returns whether there were any, or may
     /// be some soon.
     pub async fn round(&self) -> bool {
+        self.round_of(None).await
+    }
+
+    async fn round_of(&self, vital: Option<&Vital>) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
         let nodes: Vec<&Node> = self.hub.targets().collect();
@@ -153,13 +157,16 @@ impl Settler {
         }
         for &mailbox in &mailboxes {
             for _ in 0..TIMES_AT_ONCE {
-                self.sign.within(STEP_TIMEOUT);
+                if let Some(vital) = vital {
+                    vital.beat();
+                }
                 let most = self.portion.size();
                 match self.settle(mailbox).await {
                     Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
                     Ok(_) => break,
                     Err(error) => {
                         self.portion.failed();
+                        self.hub.telemetry.counters.settlement_failed(error.kind());
                         tracing::debug!(%mailbox, %error, "settlement broke off; it is tried again");
                         break;
                     }
@@ -238,6 +245,7 @@ impl Settler {
             match self.write(&mut participants, &matter, &numbers, beside.as_ref(), insists).await {
                 Ok(Settled { plan, held }) => {
                     self.log(mailbox, &plan, participants.len(), held);
+                    self.hub.telemetry.counters.settled(plan.numbers.len(), held);
                     self.portion.settled(plan.numbers.len(), held, self.hub.mesh.lock_bound);
                     self.paces().settled(mailbox, &matter.candidates);
                     return Ok(plan.numbers.len());
@@ -252,6 +260,7 @@ impl Settler {
                 Err(Setback::Busy(node, error)) => {
                     let tries = busy.entry(node).or_default();
                     *tries += 1;
+                    self.note_refusal(node);
                     tracing::debug!(%mailbox, %node, %error, "settlement does not get a lock");
                     if *tries >= LOCK_TRIES && about == Some(node) {
                         return Err(error);
@@ -308,6 +317,12 @@ impl Settler {
         if !plan.actions.is_empty() {
             let held_ms = held.as_millis();
             tracing::info!(%mailbox, renumbered = plan.numbers.len(), nodes, %held_ms, "mailbox settled");
+        }
+    }
+
+    fn note_refusal(&self, node: NodeId) {
+        if let Ok(node) = self.hub.node(node) {
+            self.hub.telemetry.counters.lock_refused(&node.endpoint.name);
         }
     }
 

@@ -27,18 +27,15 @@ impl WorkerProcess {
         let presence = mesh.mesh.presence.window().map_or("always".into(), |window| format!("{}s", window.as_secs()));
         writeln!(settings, "presence = \"{presence}\"").unwrap();
         for node in &mesh.nodes {
-            let host = match &node.connection.get_hosts()[0] {
-                tokio_postgres::config::Host::Unix(path) => path.to_str().unwrap().to_owned(),
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            };
-            let database = node.connection.get_dbname().unwrap();
             writeln!(settings, "[[node]]\nname = \"{}\"\nid = {}", node.name, node.id).unwrap();
-            writeln!(settings, "url = \"postgresql://postgres@/{database}?host={host}\"").unwrap();
+            writeln!(settings, "url = \"{}\"", super::url_of(node)).unwrap();
         }
         settings.flush().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_dbmail-mesh"))
             .arg("-c")
             .arg(settings.path())
+            // Not a port of this machine; who wants one names it.
+            .args(["--set", "health.listen="])
             .args(arguments)
             .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| "info".into()), "run"])
             .stdin(Stdio::null())

@@ -187,6 +187,15 @@ impl Mesh {
     }
 }
 
+/// How a settings file names a node of the shared cluster.
+pub fn url_of(node: &NodeSettings) -> String {
+    let host = match &node.connection.get_hosts()[0] {
+        tokio_postgres::config::Host::Unix(path) => path.to_str().unwrap().to_owned(),
+        tokio_postgres::config::Host::Tcp(name) => name.clone(),
+    };
+    format!("postgresql://postgres@/{}?host={host}", node.connection.get_dbname().unwrap())
+}
+
 fn name_of(id: i16) -> String {
     char::from(b'a' + u8::try_from(id - 1).unwrap()).to_string()
 }

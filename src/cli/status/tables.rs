@@ -1,101 +1,58 @@
-//! `dbmail-mesh status`.
-
-use std::time::Duration;
+//! What `status` shows to people.
 
 use jiff::Timestamp;
-use serde::Serialize;
 
-use super::output::Output;
-use super::{Common, FOUND, OK, UNREACHABLE};
-use crate::config::{NodeSettings, Settings, duration};
+use super::super::output::table_text;
 use crate::domain::budget::{Level, Window};
-use crate::error::Result;
-use crate::migrate::MigrationSet;
-use crate::node::Endpoint;
-use crate::node::status::check::{Bounds, Problem, date, one_line, paused, problems};
+use crate::node::status::check::{Problem, date, one_line, paused};
 use crate::node::status::numbers::SpaceStatus;
-use crate::node::status::{Asked, LinkStatus, NodeStatus, Status, read};
+use crate::node::status::{LinkStatus, NodeStatus, Status};
 
-/// Shows how the nodes and the links between them are doing.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Only this node and the links into it; can be given several times [default: all nodes of the settings].
-    #[arg(long = "node", value_name = "NAME")]
-    nodes: Vec<String>,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-    /// Also tells what is wrong, a line each; exit code 1 if anything is that is more than a notice.
-    #[arg(long)]
-    check: bool,
-    /// How long a change may wait for a link.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    max_lag: Duration,
-    /// How long a late message may wait for its new UID.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    max_late: Duration,
-    /// How long a pause may last.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
-    max_pause: Duration,
-}
+/// Text in the making.
+#[derive(Default)]
+struct Page(String);
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Whole<'a> {
-    #[serde(flatten)]
-    status: &'a Status,
-    problems: &'a [Problem],
-}
-
-pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Result<u8> {
-    let settings = common.settings()?;
-    let asked = asked(&settings, &args.nodes)?;
-    let status = read(&asked, settings.mesh.stride, MigrationSet::embedded()?.latest()).await;
-    let problems = problems(&status, Bounds { lag: args.max_lag, late: args.max_late, pause: args.max_pause });
-    if args.json {
-        output.json(&Whole { status: &status, problems: &problems })?;
-    } else {
-        print_nodes(&status, output)?;
-        print_numbers(&status, output)?;
-        print_links(&status, output)?;
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
     }
-    if args.check {
-        if !args.json {
-            print_problems(&problems, output)?;
+
+    fn table<const N: usize>(&mut self, headings: [&str; N], rows: Vec<[String; N]>) {
+        self.line(&table_text(headings, rows));
+    }
+}
+
+/// The nodes, their numbers, the links; and with `problems` what is wrong.
+pub(super) fn text(status: &Status, problems: Option<&[Problem]>) -> String {
+    let mut page = Page::default();
+    nodes(status, &mut page);
+    numbers(status, &mut page);
+    links(status, &mut page);
+    if let Some(problems) = problems {
+        page.line("");
+        if problems.is_empty() {
+            page.line("nothing is wrong");
         }
-        return Ok(if problems.iter().any(|problem| problem.level > Level::Notice) { FOUND } else { OK });
+        problems.iter().for_each(|problem| page.line(&problem.text));
     }
-    let nobody = status.nodes.iter().all(|node| !node.reachable);
-    Ok(if nobody { UNREACHABLE } else { OK })
+    page.0
 }
 
-/// All nodes of the settings: those that were not named may be sources of those that were.
-pub(super) fn asked(settings: &Settings, names: &[String]) -> Result<Vec<Asked>> {
-    let selected = settings.select(names)?;
-    let is_selected = |node: &NodeSettings| selected.iter().any(|other| other.name == node.name);
-    let asked = |node: &NodeSettings| Asked {
-        endpoint: Endpoint { id: node.id, name: node.name.to_string(), config: node.connection.clone() },
-        address: node.address.clone(),
-        selected: is_selected(node),
-    };
-    Ok(settings.nodes.iter().map(asked).collect())
-}
-
-fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
-    let headings = ["NODE", "ID", "STATE", "SCHEMA", "LATE", "RENUMBERED", "OUTBOX", "ASIDE", "RESERVED"];
-    output.table(headings, status.nodes.iter().map(|node| node_row(node, status)).collect())?;
+fn nodes(status: &Status, page: &mut Page) {
+    let headings =
+        ["NODE", "ID", "STATE", "WORKER", "SCHEMA", "LATE", "RENUMBERED", "OUTBOX", "ASIDE", "RESERVED", "CLOCK"];
+    page.table(headings, status.nodes.iter().map(|node| node_row(node, status)).collect());
     for node in &status.nodes {
         if let Some(error) = &node.error {
-            output.print(&format!("{} ({}): {}", node.name, node.address, one_line(error)))?;
+            page.line(&format!("{} ({}): {}", node.name, node.address, one_line(error)));
         }
     }
-    for (node, kept) in
-        status.nodes.iter().filter_map(|node| Some((node, node.kept_messages.filter(|kept| *kept > 0)?)))
-    {
-        output.print(&format!("{}: {kept} kept for users who were deleted (dbmail_mesh.kept_messages)", node.name))?;
+    for node in &status.nodes {
+        remarks(node, page);
     }
     for (node, pause) in status.nodes.iter().filter_map(|node| Some((node, node.paused.as_ref()?))) {
-        output.print(&one_line(&format!("{}: {}", node.name, paused(pause))))?;
+        page.line(&one_line(&format!("{}: {}", node.name, paused(pause))));
     }
     let mut meshes: Vec<&str> = status.nodes.iter().filter_map(|node| node.mesh_id.as_deref()).collect();
     meshes.sort_unstable();
@@ -103,12 +60,33 @@ fn print_nodes(status: &Status, output: &mut Output) -> Result<()> {
     for mesh in meshes {
         let members = status.nodes.iter().filter(|node| node.mesh_id.as_deref() == Some(mesh));
         let members: Vec<_> = members.map(|node| node.name.as_str()).collect();
-        output.print(&format!("mesh {mesh}: {}", members.join(", ")))?;
+        page.line(&format!("mesh {mesh}: {}", members.join(", ")));
     }
-    Ok(())
 }
 
-fn node_row(node: &NodeStatus, status: &Status) -> [String; 9] {
+/// What is not there as a rule, a line each.
+fn remarks(node: &NodeStatus, page: &mut Page) {
+    let name = &node.name;
+    let some = |count: Option<i64>| count.filter(|count| *count > 0);
+    if let Some(kept) = some(node.kept_messages) {
+        page.line(&format!("{name}: {kept} kept for users who were deleted (dbmail_mesh.kept_messages)"));
+    }
+    let conflicts = [
+        (node.mailboxes_merged, "mailboxes merged"),
+        (node.mailboxes_displaced, "mailboxes displaced"),
+        (node.accounts_displaced, "users displaced"),
+    ];
+    let conflicts: Vec<_> =
+        conflicts.iter().filter_map(|(count, what)| Some(format!("{what}: {}", some(*count)?))).collect();
+    if !conflicts.is_empty() {
+        page.line(&format!("{name}: two of one name; {}", conflicts.join(", ")));
+    }
+    if let Some(readers) = some(node.readers_waiting) {
+        page.line(&format!("{name}: readers from a node that is gone whose messages are looked through: {readers}"));
+    }
+}
+
+fn node_row(node: &NodeStatus, status: &Status) -> [String; 11] {
     let late = with_wait(node.late_messages, node.late_longest_seconds);
     let renumbered = match (node.renumbers_total, node.renumbers_last_hour) {
         (Some(total), Some(recent)) if recent > 0 => format!("{total} ({recent} in 1h)"),
@@ -118,13 +96,32 @@ fn node_row(node: &NodeStatus, status: &Status) -> [String; 9] {
         node.name.clone(),
         node.id.to_string(),
         node_state(node, status).into(),
+        worker(node),
         node.schema_version.map_or("-".into(), |version| version.to_string()),
         late,
         renumbered,
         number(node.outbox_rows),
         number(node.set_aside_rows),
         number(node.numbers_reserved),
+        node.clock_offset_seconds.map_or("-".into(), clock),
     ]
+}
+
+/// For how long one has been at work.
+fn worker(node: &NodeStatus) -> String {
+    match (node.worker_active, node.worker_since) {
+        (Some(true), Some(since)) => age(node.asked_at, Some(since)),
+        (Some(true), None) => "at work".into(),
+        (Some(false), _) => "none".into(),
+        (None, _) => "-".into(),
+    }
+}
+
+/// How far a clock is ahead of this machine's.
+fn clock(seconds: f64) -> String {
+    // A minus before a zero says nothing.
+    let tenths = (seconds * 10.0).round() / 10.0 + 0.0;
+    format!("{tenths:+.1}s")
 }
 
 fn node_state(node: &NodeStatus, status: &Status) -> &'static str {
@@ -146,7 +143,7 @@ fn node_state(node: &NodeStatus, status: &Status) -> &'static str {
 }
 
 /// How far numbers are used up, and when they end: a line a node.
-fn print_numbers(status: &Status, output: &mut Output) -> Result<()> {
+fn numbers(status: &Status, page: &mut Page) {
     let rows: Vec<_> = status
         .nodes
         .iter()
@@ -156,10 +153,10 @@ fn print_numbers(status: &Status, output: &mut Output) -> Result<()> {
         })
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
-    output.print("")?;
-    output.table(["NUMBERS", "UIDS", "ENDS", "PHYSMSG", "ENDS", "MAILBOXES", "ENDS", "MEASURED"], rows)
+    page.line("");
+    page.table(["NUMBERS", "UIDS", "ENDS", "PHYSMSG", "ENDS", "MAILBOXES", "ENDS", "MEASURED"], rows);
 }
 
 fn numbers_row(node: &str, spaces: [&SpaceStatus; 3]) -> [String; 8] {
@@ -178,13 +175,13 @@ fn numbers_row(node: &str, spaces: [&SpaceStatus; 3]) -> [String; 8] {
 }
 
 /// How much is used, with a word where that is much.
-pub(super) fn share(space: &SpaceStatus) -> String {
+pub(in crate::cli) fn share(space: &SpaceStatus) -> String {
     let percent = format!("{:.1}%", space.used_percent);
     if space.level == Level::Ok { percent } else { format!("{percent} {}", space.level.as_str()) }
 }
 
 /// The day on which the last number is reached.
-pub(super) fn ends(space: &SpaceStatus) -> String {
+pub(in crate::cli) fn ends(space: &SpaceStatus) -> String {
     match (space.ends_at, space.per_day) {
         (Some(at), _) => date(at),
         (None, Some(0)) => "never".into(),
@@ -193,41 +190,39 @@ pub(super) fn ends(space: &SpaceStatus) -> String {
     }
 }
 
-fn print_links(status: &Status, output: &mut Output) -> Result<()> {
+fn links(status: &Status, page: &mut Page) {
     if status.links.is_empty() {
-        return Ok(());
+        return;
     }
-    output.print("")?;
+    page.line("");
     let now = |link: &LinkStatus| status.nodes.iter().find(|node| node.name == link.target)?.asked_at;
     let rows = status.links.iter().map(|link| link_row(link, now(link))).collect();
-    output.table(["LINK", "STATE", "SINCE", "LAG", "APPLIED", "ASIDE", "FIRST COPY"], rows)?;
+    page.table(["LINK", "STATE", "SINCE", "LAG", "OLDEST", "APPLIED", "ASIDE", "FIRST COPY"], rows);
     let of_nodes: Vec<_> = status.nodes.iter().filter_map(|node| node.paused.as_ref()).collect();
     for link in &status.links {
         if let Some(pause) = link.paused.as_ref().filter(|pause| !of_nodes.contains(pause)) {
-            output.print(&one_line(&format!("{}: {}", name(link), paused(pause))))?;
+            page.line(&one_line(&format!("{}: {}", name(link), paused(pause))));
         }
         if let Some(error) = &link.last_error {
-            output.print(&format!(
-                "{}, {} ago: {}",
-                name(link),
-                age(now(link), link.last_error_at),
-                one_line(error)
-            ))?;
+            let ago = age(now(link), link.last_error_at);
+            page.line(&format!("{}, {ago} ago: {}", name(link), one_line(error)));
         }
         if let Some(error) = &link.lag_error
             && !status.tells_of(&link.source)
         {
-            output.print(&format!("{}: the lag is not known: {error}", name(link)))?;
+            page.line(&format!("{}: the lag is not known: {error}", name(link)));
+        }
+        if let Some(seconds) = link.behind_seconds {
+            page.line(&format!("{}: HIGHESTMODSEQs have waited {} to be taken over", name(link), short(seconds)));
         }
     }
-    Ok(())
 }
 
 fn name(link: &LinkStatus) -> String {
     format!("{} -> {}", link.source, link.target)
 }
 
-fn link_row(link: &LinkStatus, now: Option<Timestamp>) -> [String; 7] {
+fn link_row(link: &LinkStatus, now: Option<Timestamp>) -> [String; 8] {
     let copy = match (&link.copy_stage, link.copy_position) {
         (Some(stage), Some(position)) => format!("{stage}, at {position}"),
         _ => String::new(),
@@ -241,18 +236,19 @@ fn link_row(link: &LinkStatus, now: Option<Timestamp>) -> [String; 7] {
         link.state.as_str().into(),
         age(now, link.since),
         with_wait(link.lag_messages, link.lag_seconds),
+        oldest(link),
         applied,
         number(link.set_aside_rows),
         copy,
     ]
 }
 
-fn print_problems(problems: &[Problem], output: &mut Output) -> Result<()> {
-    output.print("")?;
-    if problems.is_empty() {
-        return output.print("nothing is wrong");
+/// For how long the first change of any kind has been waiting.
+fn oldest(link: &LinkStatus) -> String {
+    match (link.changes_waiting, link.oldest_change_seconds) {
+        (Some(0), _) => "0".into(),
+        (_, seconds) => seconds.map_or("-".into(), short),
     }
-    problems.iter().try_for_each(|problem| output.print(&problem.text))
 }
 
 fn number(number: Option<i64>) -> String {
@@ -285,6 +281,13 @@ fn short(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_have_a_sign_and_a_tenth() {
+        for (seconds, text) in [(-0.04, "+0.0s"), (0.0, "+0.0s"), (-0.1, "-0.1s"), (3.26, "+3.3s")] {
+            assert_eq!(clock(seconds), text, "{seconds}");
+        }
+    }
 
     #[test]
     fn durations_are_short() {
