@@ -2,11 +2,16 @@
 
 CARGO ?= cargo
 
-.PHONY: test demo busy lint needs
+.PHONY: test test-matrix demo busy lint needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
 	$(CARGO) test --locked -- --test-threads 4
+
+# The tests on each major version of PostgreSQL (13 to 18), and a mesh of several. The server programs come from npm, which has to be
+# there; MATRIX_MAJORS="13 18" MATRIX_TESTS="mesh migrate" chooses a part, see tests/matrix/run.
+test-matrix: needs
+	CARGO="$(CARGO)" tests/matrix/run
 
 demo: needs
 	$(CARGO) run --release --locked -- demo

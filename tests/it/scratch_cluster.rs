@@ -46,6 +46,7 @@ async fn options_reach_the_server_and_its_log_names_the_application() {
         max_connections: 17,
         durable: true,
         port: Some(free_port()),
+        binaries: None,
     };
     let port = options.port.unwrap();
     let cluster = Cluster::start(options).await.unwrap();

@@ -14,6 +14,7 @@ mod fates;
 mod hazards;
 mod install;
 mod mailboxes;
+mod majors;
 mod modseq;
 mod moved;
 mod numbers_end;
