@@ -74,7 +74,7 @@ pub(super) fn asked(settings: &Settings, names: &[String]) -> Result<Vec<Asked>>
     let selected = settings.select(names)?;
     let is_selected = |node: &NodeSettings| selected.iter().any(|other| other.name == node.name);
     let asked = |node: &NodeSettings| Asked {
-        endpoint: Endpoint { id: node.id, name: node.name.to_string(), config: node.connection.clone() },
+        endpoint: Endpoint::from(node),
         address: node.address.clone(),
         selected: is_selected(node),
     };

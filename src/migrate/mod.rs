@@ -29,7 +29,7 @@ pub use floors::Floors;
 pub use history::{Applied, Fault};
 pub use inspect::LocalNode;
 pub use session::MIGRATION_LOCK;
-pub use set::{Migration, MigrationSet};
+pub use set::{Migration, MigrationSet, SCHEMA_VERSION};
 pub use status::{NodeStatus, State, check_installed};
 pub use step::{Direction, Step};
 

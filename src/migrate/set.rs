@@ -65,7 +65,11 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0017_readers",
     "0018_moved_readers",
     "0019_budget",
+    "0020_programs",
 ];
+
+/// The last migration that this program knows: the version of the schema that it works with.
+pub const SCHEMA_VERSION: i32 = EMBEDDED.len() as i32;
 
 impl MigrationSet {
     /// A set of `(NNNN_name, up, down)`.
@@ -133,7 +137,7 @@ mod tests {
         let listed: Vec<_> =
             EMBEDDED.iter().flat_map(|(stem, ..)| [format!("{stem}.down.sql"), format!("{stem}.up.sql")]).collect();
         assert_eq!(files, listed);
-        MigrationSet::embedded().unwrap();
+        assert_eq!(MigrationSet::embedded().unwrap().latest(), SCHEMA_VERSION);
     }
 
     #[test]

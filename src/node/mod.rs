@@ -21,12 +21,14 @@ pub mod participant;
 pub mod placing;
 pub mod plan;
 pub mod scan;
+pub mod schema;
 pub mod state;
 pub mod status;
 pub mod store;
 pub mod tides;
 
 use crate::domain::ids::NodeId;
+use crate::migrate::SCHEMA_VERSION;
 
 /// Where a node is and who it is: enough to connect to it and to speak of it.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Endpoint {
     pub name: String,
     /// How to connect.
     pub config: tokio_postgres::Config,
+    /// The schema version that this program works with. Tests play other programs.
+    pub program: i32,
 }
 
 impl std::fmt::Display for Endpoint {
@@ -47,6 +51,6 @@ impl std::fmt::Display for Endpoint {
 
 impl From<&crate::config::NodeSettings> for Endpoint {
     fn from(node: &crate::config::NodeSettings) -> Self {
-        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone() }
+        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone(), program: SCHEMA_VERSION }
     }
 }

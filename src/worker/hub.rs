@@ -13,6 +13,7 @@ use super::following::Waiters;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
+use crate::node::schema::Fitness;
 use crate::node::{Endpoint, connect, listen};
 
 /// Batches under way at once into one node. A batch takes its two sessions for writing first; so many there always are, whatever
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) batches: Semaphore,
     /// Links that wait for others.
     pub(crate) waiters: Waiters,
+    fitness: Fitness,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
 }
@@ -35,12 +37,18 @@ pub(crate) struct Node {
 impl Node {
     /// A session to read changes from this node.
     pub(crate) async fn reader(&self) -> Result<Client> {
-        connect::checkout(&self.endpoint, &self.readers).await
+        self.fitting(connect::checkout(&self.endpoint, &self.readers).await?).await
     }
 
     /// A session to write to this node.
     pub(crate) async fn writer(&self) -> Result<Client> {
-        connect::checkout(&self.endpoint, &self.writers).await
+        self.fitting(connect::checkout(&self.endpoint, &self.writers).await?).await
+    }
+
+    /// The session, if this program may work with the node's schema.
+    async fn fitting(&self, client: Client) -> Result<Client> {
+        self.fitness.check(&self.endpoint, &client).await?;
+        Ok(client)
     }
 
     /// The node's doorbell.
@@ -97,7 +105,10 @@ impl Hub {
                 let batches = Semaphore::new(BATCHES_AT_ONCE);
                 let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
                 let waiters = Waiters::default();
-                Ok((endpoint.id, Node { endpoint, readers, writers, batches, waiters, bell, asleep }))
+                Ok((
+                    endpoint.id,
+                    Node { endpoint, readers, writers, batches, waiters, fitness: Fitness::default(), bell, asleep },
+                ))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         let targets: Vec<NodeId> = options.targets.into_iter().collect();

@@ -28,6 +28,7 @@ mod scenario;
 mod torn;
 mod traffic;
 mod untouched;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
