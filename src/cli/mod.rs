@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod migrate;
 mod output;
 mod plan;
@@ -48,6 +49,7 @@ struct Cli {
 enum Command {
     Config(config::Args),
     Demo(demo::Args),
+    Doctor(doctor::Args),
     Migrate(migrate::Args),
     Plan(plan::Args),
     Run(run::Args),
@@ -119,6 +121,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         match cli.command {
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
+            Command::Doctor(args) => doctor::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,

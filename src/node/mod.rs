@@ -9,6 +9,7 @@ pub mod ask;
 pub mod connect;
 pub mod content;
 pub mod cursor;
+pub mod doctor;
 pub mod entries;
 pub mod fates;
 pub mod listen;

@@ -6,6 +6,7 @@
 mod cli;
 mod conformance;
 mod demo;
+mod doctor;
 mod mesh;
 mod migrate;
 mod scratch_accounts;

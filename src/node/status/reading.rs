@@ -13,6 +13,7 @@ use super::{Asked, LinkState, LinkStatus, NodeStatus, PHYSMESSAGE_ID_LAST, UID_L
 use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::connect::checkout;
+use crate::node::schema::{Fit, SCHEMA, Schema};
 
 /// How long a node may take from the first packet until it is ready for a statement. A hung server completes the TCP handshake,
 /// so that the connection's own time-out does not see it.
@@ -108,10 +109,9 @@ async fn fill(answer: &mut Answer<'_>, client: &Client, sources: &[i16], schema_
     if answer.status.installed == Some(false) {
         return Ok(());
     }
-    let version: i32 =
-        ask::row(client, include_str!("../../../sql/status/schema_version.sql"), &[]).await?.get("version");
-    answer.status.schema_version = Some(version);
-    if version != schema_version_expected {
+    let schema = Schema::from_row(&ask::row(client, SCHEMA, &[]).await?);
+    answer.status.schema_version = Some(schema.version);
+    if !matches!(schema.fit(schema_version_expected), Fit::Same | Fit::Newer) {
         return Ok(());
     }
     for row in ask::rows(client, include_str!("../../../sql/status/links.sql"), &[&sources]).await? {
