@@ -61,7 +61,10 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
         output.json(&Whole { report: &report, worst })?;
     } else {
         print_nodes(&report, output)?;
-        for finding in report.findings.iter().filter(|finding| args.all || finding.level > Level::Ok) {
+        let well = report.findings.iter().filter(|finding| args.all && finding.level == Level::Ok);
+        let first = well.clone().next().map(|_| "");
+        first.map_or(Ok(()), |line| output.print(line))?;
+        for finding in well.chain(report.findings.iter().filter(|finding| finding.level > Level::Ok)) {
             print_finding(finding, output)?;
         }
         if worst == Level::Ok {
@@ -106,7 +109,7 @@ fn print_finding(finding: &Finding, output: &mut Output) -> Result<()> {
     let Finding { check, level, found, why, mend, sql, .. } = finding;
     let place = finding.node.as_ref().map_or_else(|| "mesh".to_owned(), |node| format!("node {node}"));
     if *level == Level::Ok {
-        return output.print(&format!("\n{place}: ok: {check}: {found}"));
+        return output.print(&format!("{place}: ok: {check}: {found}"));
     }
     let mut text = format!("\n{place}: {}: {check}: {found}\n  why:  {why}\n  mend: {mend}", level.as_str());
     for statement in sql {

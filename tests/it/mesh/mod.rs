@@ -112,6 +112,13 @@ impl Mesh {
         self.nodes.iter().find(|node| node.id.0 == id).unwrap()
     }
 
+    /// Where a node is, as settings have it.
+    pub fn url(&self, id: i16) -> String {
+        let connection = &self.node(id).connection;
+        let tokio_postgres::config::Host::Unix(socket) = &connection.get_hosts()[0] else { panic!("not on a socket") };
+        format!("postgresql://postgres@/{}?host={}", connection.get_dbname().unwrap(), socket.display())
+    }
+
     /// A dbmail session on a node.
     pub async fn dbmail(&self, id: i16) -> Session {
         Session::connect(&self.node(id).connection).await.unwrap()

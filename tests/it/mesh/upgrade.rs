@@ -8,6 +8,7 @@ use dbmail_mesh::migrate::{Direction, MigrationSet, Runner, SCHEMA_VERSION};
 use dbmail_mesh::scratch::standin::Mail;
 use dbmail_mesh::worker::{Options, Worker};
 
+use super::super::cli::File;
 use super::Mesh;
 
 const NEXT: i32 = SCHEMA_VERSION + 1;
@@ -151,4 +152,41 @@ async fn a_migration_and_a_write_exclude_each_other() {
     assert_eq!(error.code().unwrap().code(), "DM001");
     // A person in psql is none of our programs.
     other.query(guard, &[&20_000, &20_000]).await.unwrap();
+}
+
+/// The commands that look say what is to be upgraded, and go on where they may.
+#[tokio::test]
+async fn commands_tell_what_is_to_be_upgraded() {
+    let (mesh, _) = Mesh::with_inbox("told", 1, 8).await;
+    let (client, url) = (mesh.psql(1).await, mesh.url(1));
+    let file = File::with_nodes(std::slice::from_ref(&url));
+    let begin = "update dbmail_mesh.local_node set node_name = 'ams'";
+    client.batch_execute(begin).await.unwrap();
+    assert_eq!(file.run("status --check").code, 0);
+    let program = SCHEMA_VERSION.to_string();
+    for (change, status, check, words) in [
+        (
+            format!("insert into dbmail_mesh.migration (version, name, needs) values ({NEXT}, 'x', {program})"),
+            0,
+            0,
+            "newer",
+        ),
+        (format!("update dbmail_mesh.migration set needs = null where version = {NEXT}"), 1, 4, "upgrade dbmail-mesh"),
+        (
+            format!("delete from dbmail_mesh.migration where version >= {program}"),
+            1,
+            4,
+            "run dbmail-mesh migrate up --node ams",
+        ),
+    ] {
+        client.batch_execute(&change).await.unwrap();
+        let said = file.run("status --check");
+        assert_eq!(said.code, status, "{change}: {said:?}");
+        assert!(said.out.contains("its schema is at version"), "{change}: {said:?}");
+        let said = file.run("config check --connect");
+        assert_eq!(said.code, check, "{change}: {said:?}");
+        assert!(check == 0 || said.out.contains(words) && said.out.contains("refused"), "{change}: {said:?}");
+        let said = file.run("doctor --json");
+        assert!(said.out.contains("\"check\": \"schema_version\""), "{said:?}");
+    }
 }
