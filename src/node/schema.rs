@@ -107,23 +107,28 @@ pub fn judge(endpoint: &Endpoint, answer: Result<Row>) -> Result<()> {
     }
 }
 
-/// When a node was found fit last.
+/// When a node was found fit last, and with which schema.
 #[derive(Debug, Default)]
-pub struct Fitness(Mutex<Option<Instant>>);
+pub struct Fitness(Mutex<Option<(Instant, Schema)>>);
 
 impl Fitness {
-    /// Asks the node anew if the last answer is too old.
+    /// Asks the node anew if the last answer is too old. Returns whether it has been migrated since.
     ///
     /// # Errors
     /// As for [`check`].
-    pub async fn check(&self, endpoint: &Endpoint, client: &impl GenericClient) -> Result<()> {
+    pub async fn check(&self, endpoint: &Endpoint, client: &impl GenericClient) -> Result<bool> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_some_and(|at| at.elapsed() < KNOWN_FOR) {
-            return Ok(());
+        if known.is_some_and(|(at, _)| at.elapsed() < KNOWN_FOR) {
+            return Ok(false);
         }
-        check(endpoint, client).await?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        Ok(())
+        let schema = match ask::row(client, SCHEMA, &[]).await {
+            Ok(row) => Schema::from_row(&row),
+            Err(error) if error.kind() == Kind::Refused => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        schema.check(endpoint)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), schema));
+        Ok(known.is_some_and(|(_, before)| before != schema))
     }
 }
 

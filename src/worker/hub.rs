@@ -47,7 +47,11 @@ impl Node {
 
     /// The session, if this program may work with the node's schema.
     async fn fitting(&self, client: Client) -> Result<Client> {
-        self.fitness.check(&self.endpoint, &client).await?;
+        if self.fitness.check(&self.endpoint, &client).await? {
+            // Statements that were prepared before a migration may have other results now.
+            self.readers.manager().statement_caches.clear();
+            self.writers.manager().statement_caches.clear();
+        }
         Ok(client)
     }
 

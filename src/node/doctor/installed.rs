@@ -122,7 +122,7 @@ fn triggers(node: &Installed, set: &MigrationSet, found: &mut Findings) {
 
 fn indexes(node: &Installed, set: &MigrationSet, found: &mut Findings) {
     for (name, sql) in indexes_of(set) {
-        if node.indexes.iter().any(|index| *index == name) {
+        if node.indexes.contains(&name) {
             continue;
         }
         let what = format!("index dbmail_mesh.{name} is missing or invalid");

@@ -1,8 +1,7 @@
 //! `dbmail-mesh doctor`: whether nodes are fit to be a mesh, and how to mend what is not.
 //!
-//! Facts are read in [`reading`]; what they mean is decided by pure functions ([`server`], [`installed`], [`clocks`],
-//! [`dbmail_conf`]), so that every case can be told in a table. What the install refuses is asked of [`crate::migrate`], in the words
-//! of `migrate up`.
+//! Facts are read in `reading`; what they mean is decided by pure functions (`server`, `installed`, `clocks`, `dbmail_conf`), so that
+//! every case can be told in a table. What the install refuses is asked of [`crate::migrate`], in the words of `migrate up`.
 
 mod clocks;
 mod dbmail_conf;
