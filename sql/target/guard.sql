@@ -1,2 +1,3 @@
--- $1 milliseconds that a lock is waited for, $2 milliseconds that a statement, and a pause between two, may last.
-select dbmail_mesh.guard($1, $2)
+-- $1 milliseconds that a lock is waited for, $2 milliseconds that a statement, and a pause between two, may last. Fails where this
+-- program must not write.
+select dbmail_mesh.guard($1, $2), dbmail_mesh.admit_program()

@@ -87,6 +87,7 @@ fn state(found: &Found) -> (&'static str, Option<String>) {
         Ok(Some(_)) => ("installed", None),
         Ok(None) => ("not installed", None),
         Err(error) if error.kind() == Kind::Usage => ("differs", Some(error.to_string())),
+        Err(error) if error.kind() == Kind::Refused => ("refused", Some(error.to_string())),
         Err(error) => ("unreachable", Some(error.to_string())),
     }
 }

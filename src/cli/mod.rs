@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod join;
 mod leave;
 mod membership;
@@ -64,6 +65,7 @@ enum Command {
     Leave(leave::Args),
     #[command(hide = true)]
     Man(pages::Man),
+    Doctor(doctor::Args),
     Migrate(migrate::Args),
     Pause(pause::PauseArgs),
     Plan(plan::Args),
@@ -148,6 +150,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Join(args) => join::run(args, &cli.common, output).await,
             Command::Leave(args) => leave::run(args, &cli.common, output).await,
             Command::Man(args) => pages::man(&args),
+            Command::Doctor(args) => doctor::run(args, &cli.common, output).await,
             Command::Migrate(args) => migrate::run(args, &cli.common, output).await,
             Command::Pause(args) => pause::run_pause(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,

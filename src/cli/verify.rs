@@ -11,7 +11,6 @@ use super::status::asked;
 use super::{Common, FOUND, OK, UNREACHABLE};
 use crate::config::duration;
 use crate::error::{Error, Kind, Result};
-use crate::migrate::MigrationSet;
 use crate::node::status::check::one_line;
 use crate::node::verify::{Difference, NodeReport, Options, Progress, Report, SHOWN_MAX, verify};
 
@@ -58,7 +57,7 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
     }
     let options = Options { mailboxes: args.mailboxes, bodies: args.content, wait: args.wait, repair: args.repair };
     let bar = Bar::new();
-    let report = verify(&asked, MigrationSet::embedded()?.latest(), &options, &bar).await;
+    let report = verify(&asked, &options, &bar).await;
     bar.finish();
     let report = report?;
     if args.json {

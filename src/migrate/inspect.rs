@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use tokio_postgres::{GenericClient, Row};
 
-use super::history::{self, Applied};
+use super::history::{self, Applied, Fault};
 use super::report::together;
 use super::session::Session;
 use super::set::MigrationSet;
@@ -38,6 +38,43 @@ pub(super) struct Server {
     may_use_public: bool,
     may_create_schema: bool,
     schema_exists: bool,
+}
+
+/// What a problem of the install is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The server is too old.
+    PostgresqlVersion,
+    /// The server is a standby.
+    Standby,
+    /// The database is not dbmail's.
+    Dbmail,
+    /// The role lacks rights.
+    Rights,
+    /// dbmail is too old.
+    DbmailVersion,
+    /// What was installed is not what this program has.
+    Migrations,
+    /// The schema is newer than this program.
+    NewerSchema,
+    /// The settings do not fit the installation.
+    Settings,
+}
+
+impl Subject {
+    /// In one word, for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PostgresqlVersion => "postgresql_version",
+            Self::Standby => "standby",
+            Self::Dbmail => "dbmail_tables",
+            Self::Rights => "rights",
+            Self::DbmailVersion => "dbmail_version",
+            Self::Migrations => "migrations",
+            Self::NewerSchema => "schema_version",
+            Self::Settings => "settings",
+        }
+    }
 }
 
 /// Everything that decides whether a node can be migrated.
@@ -98,6 +135,11 @@ impl Inspection {
 
     /// Everything that keeps us from migrating this node. Pure.
     pub(super) fn problems(&self, node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Vec<Error> {
+        self.subjects(node, set, stride).into_iter().map(|(_, problem)| problem.context(node)).collect()
+    }
+
+    /// The same with what each is about, and without the node's name.
+    pub(super) fn subjects(&self, node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Vec<(Subject, Error)> {
         let mut problems = self.not_a_node();
         if problems.is_empty() {
             problems = self.missing_rights();
@@ -105,37 +147,42 @@ impl Inspection {
         if problems.is_empty() && self.dbmail_step.unwrap_or(0) < DBMAIL_STEP_MIN {
             let step = self.dbmail_step.map_or("unknown".into(), |step| step.to_string());
             let what = format!("dbmail's schema is at step {step}, older than {DBMAIL_STEP_MIN}");
-            problems.push(Error::refused(what, "upgrade dbmail to 3.5.6 or later first"));
+            problems.push((Subject::DbmailVersion, Error::refused(what, "upgrade dbmail to 3.5.6 or later first")));
         }
         let (_, faults) = history::judge(&self.applied, set);
-        problems.extend(faults.iter().map(|fault| Error::refused(fault.to_string(), fault.remedy())));
-        if let Some(local) = &self.local {
-            problems.extend(differences(local, node, stride));
-        }
-        problems.into_iter().map(|problem| problem.context(node)).collect()
+        problems.extend(faults.iter().map(|fault| {
+            let subject = if matches!(fault, Fault::Newer { .. }) { Subject::NewerSchema } else { Subject::Migrations };
+            (subject, Error::refused(fault.to_string(), fault.remedy()))
+        }));
+        let differences = self.local.iter().flat_map(|local| differences(local, node, stride));
+        problems.extend(differences.map(|error| (Subject::Settings, error)));
+        problems
     }
 
-    fn not_a_node(&self) -> Vec<Error> {
+    fn not_a_node(&self) -> Vec<(Subject, Error)> {
         let Server { version, standby, ref database, ref role, may_use_public, .. } = self.server;
         let mut problems = Vec::new();
         if version < SERVER_VERSION_MIN {
             let what = format!("PostgreSQL {} is older than 13", version / 10_000);
-            problems.push(Error::refused(what, "upgrade PostgreSQL"));
+            problems.push((Subject::PostgresqlVersion, Error::refused(what, "upgrade PostgreSQL")));
         }
         if standby {
-            problems.push(Error::refused("this server is a standby", "name the primary in the url"));
+            let error = Error::refused("this server is a standby", "name the primary in the url");
+            problems.push((Subject::Standby, error));
         }
         if !may_use_public {
             let grant = format!("grant usage on schema public to {}", quoted(role));
-            problems.push(Error::refused(format!("role {role} may not use schema public"), grant));
+            let what = format!("role {role} may not use schema public");
+            problems.push((Subject::Rights, Error::refused(what, grant)));
         } else if !self.missing.is_empty() {
             let what = format!("database {database} is not dbmail's: schema public lacks {}", self.missing.join(", "));
-            problems.push(Error::refused(what, "correct the url, or create dbmail's schema first"));
+            let remedy = "correct the url, or create dbmail's schema first";
+            problems.push((Subject::Dbmail, Error::refused(what, remedy)));
         }
         problems
     }
 
-    fn missing_rights(&self) -> Vec<Error> {
+    fn missing_rights(&self) -> Vec<(Subject, Error)> {
         let Server { ref database, ref role, may_create_schema, schema_exists, .. } = self.server;
         let mut problems = Vec::new();
         if !may_create_schema && schema_exists {
@@ -150,7 +197,7 @@ impl Inspection {
             let grant = format!("as a superuser: grant {} to {}", quoted(owner), quoted(role));
             problems.push(Error::refused(what, grant));
         }
-        problems
+        problems.into_iter().map(|error| (Subject::Rights, error)).collect()
     }
 }
 
@@ -179,7 +226,7 @@ fn some(names: &[String]) -> String {
 }
 
 /// An identifier, quoted where SQL needs it.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if name.bytes().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
         return name.to_owned();
@@ -233,4 +280,13 @@ pub(super) async fn has_relation(client: &impl GenericClient, name: &str) -> Res
 
 async fn many(session: &Session<'_>, sql: &str) -> Result<Vec<Row>> {
     session.client.query(sql, &[]).await.map_err(|error| session.error(error))
+}
+
+/// Everything that keeps us from migrating a node, and what it is about. Changes nothing.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn problems_of(node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Result<Vec<(Subject, Error)>> {
+    let session = Session::open(node).await?;
+    Ok(Inspection::of(&session).await?.subjects(node, set, stride))
 }

@@ -27,9 +27,10 @@ use std::time::Duration;
 
 pub use floors::Floors;
 pub use history::{Applied, Fault};
-pub use inspect::LocalNode;
+pub(crate) use inspect::quoted;
+pub use inspect::{LocalNode, Subject, problems_of};
 pub use session::MIGRATION_LOCK;
-pub use set::{Migration, MigrationSet};
+pub use set::{Migration, MigrationSet, SCHEMA_VERSION};
 pub use status::{NodeStatus, State, check_installed};
 pub use step::{Direction, Step};
 

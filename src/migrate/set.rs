@@ -70,7 +70,11 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0022_pause",
     "0023_inspect",
     "0024_following",
+    "0025_programs",
 ];
+
+/// The last migration that this program knows: the version of the schema that it works with.
+pub const SCHEMA_VERSION: i32 = EMBEDDED.len() as i32;
 
 impl MigrationSet {
     /// A set of `(NNNN_name, up, down)`.
@@ -138,7 +142,7 @@ mod tests {
         let listed: Vec<_> =
             EMBEDDED.iter().flat_map(|(stem, ..)| [format!("{stem}.down.sql"), format!("{stem}.up.sql")]).collect();
         assert_eq!(files, listed);
-        MigrationSet::embedded().unwrap();
+        assert_eq!(MigrationSet::embedded().unwrap().latest(), SCHEMA_VERSION);
     }
 
     #[test]

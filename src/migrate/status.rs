@@ -10,6 +10,8 @@ use super::set::MigrationSet;
 use crate::config::NodeSettings;
 use crate::domain::ids::Stride;
 use crate::error::Result;
+use crate::node::Endpoint;
+use crate::node::schema::{SCHEMA, Schema};
 
 /// A node's line of `migrate status`.
 #[derive(Clone, Debug, Serialize)]
@@ -102,11 +104,16 @@ fn line(node: &NodeSettings, set: &MigrationSet, installed: Option<i32>, state: 
 ///
 /// # Errors
 /// [`Kind::Unreachable`](crate::error::Kind::Unreachable) when it cannot be asked; [`Kind::Usage`](crate::error::Kind::Usage)
-/// when it was installed with another id or stride than the settings have.
+/// when it was installed with another id or stride than the settings have;
+/// [`Kind::Refused`](crate::error::Kind::Refused) when this program must not work with its schema.
 pub async fn check_installed(node: &NodeSettings, stride: Stride) -> Result<Option<LocalNode>> {
     let session = Session::open(node).await?;
     let local = inspect::local_node(&session).await?;
     let differences = local.iter().flat_map(|local| inspect::differences(local, node, stride));
     super::report::together("the settings do not fit", differences.map(|error| error.context(node)).collect())?;
+    if local.is_some() {
+        let row = session.client.query_one(SCHEMA, &[]).await.map_err(|error| session.error(error))?;
+        Schema::from_row(&row).check(&Endpoint::from(node))?;
+    }
     Ok(local)
 }

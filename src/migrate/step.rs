@@ -161,7 +161,8 @@ impl Step {
     }
 }
 
-/// The parameters of the files, for one transaction. Names are checked and the others are numbers, so quoting is safe.
+/// The parameters of the files, for one transaction, behind the lock that keeps workers from writing meanwhile (see
+/// `dbmail_mesh.admit_program`). Names are checked and the others are numbers, so quoting is safe.
 fn parameters(node: &NodeSettings, stride: Stride, floors: Floors) -> String {
     let values = [
         ("node_id", node.id.to_string()),
@@ -171,7 +172,8 @@ fn parameters(node: &NodeSettings, stride: Stride, floors: Floors) -> String {
         ("mailbox_floor", floors.mailbox.to_string()),
     ];
     let set = values.map(|(name, value)| format!("set_config('dbmail_mesh.{name}', '{value}', true)"));
-    format!("set local lock_timeout = '{LOCK_WAIT}';\nselect {};", set.join(",\n       "))
+    let alone = "select pg_advisory_xact_lock(1684169072, 0)";
+    format!("set local lock_timeout = '{LOCK_WAIT}';\n{alone};\nselect {};", set.join(",\n       "))
 }
 
 /// Whether the error means that somebody else had a lock.

@@ -24,12 +24,14 @@ const LOCK_TIMEOUT_MS: u32 = 2_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
 /// Sessions of a pool of one node. A worker has two a node, see `worker::hub`.
 const POOL_SIZE: usize = 8;
+/// The most sessions that a worker has on a node: two pools, the listener, the worker lock.
+pub const SESSIONS_OF_A_WORKER: i64 = 2 * POOL_SIZE as i64 + 2;
 
-/// Settings of every session: its name, and bounds that the server itself enforces. No JIT: our statements join a few hundred
+/// Settings of every session: its name, the schema version that we know (see [`super::schema`]), and bounds that the server itself enforces. No JIT: our statements join a few hundred
 /// keys, but are planned as if for many more as long as tables have not been analyzed, and compiling one takes 50 to 250 ms where
 /// running it takes 1, sometimes with a mailbox locked.
-fn with_session_settings(config: &Config, role: &str) -> Config {
-    let mut config = config.clone();
+fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
+    let (mut config, program) = (endpoint.config.clone(), endpoint.program);
     let own = config.get_options().map(str::to_owned).unwrap_or_default();
     config
         .application_name(format!("dbmail-mesh {role}"))
@@ -41,7 +43,7 @@ fn with_session_settings(config: &Config, role: &str) -> Config {
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
              -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c jit=off -c default_transaction_isolation=read\\ committed"
+             -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
         ));
     config
 }
@@ -52,7 +54,24 @@ impl Endpoint {
     /// # Errors
     /// `Unreachable` with the node's name when it cannot be connected to.
     pub async fn connect(&self, role: &str) -> Result<Client> {
-        let config = with_session_settings(&self.config, role);
+        self.connect_with(with_session_settings(self, role)).await
+    }
+
+    /// Opens a connection without bounds: it has the settings that any session of this role in this database has.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_plainly(&self, role: &str) -> Result<Client> {
+        let mut config = self.config.clone();
+        let own = config.get_options().map(str::to_owned).unwrap_or_default();
+        config
+            .application_name(format!("dbmail-mesh {role}"))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .options(format!("{own} -c dbmail_mesh.program={}", self.program));
+        self.connect_with(config).await
+    }
+
+    async fn connect_with(&self, config: Config) -> Result<Client> {
         let (client, connection) = tokio::time::timeout(ANSWER_TIMEOUT, config.connect(NoTls))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, format!("{self}: does not answer")))?
@@ -72,7 +91,7 @@ impl Endpoint {
     /// `Internal` when the pool cannot be built.
     pub fn pool(&self, role: &str) -> Result<Pool> {
         let manager = Manager::from_config(
-            with_session_settings(&self.config, role),
+            with_session_settings(self, role),
             NoTls,
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
@@ -87,7 +106,7 @@ impl Endpoint {
 
     /// The session settings applied to a bare configuration, for connections whose messages the caller polls itself.
     pub(super) fn listening_config(&self) -> Config {
-        with_session_settings(&self.config, "listener")
+        with_session_settings(self, "listener")
     }
 }
 

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod connect;
 pub mod content;
 pub mod cursor;
+pub mod doctor;
 pub mod entries;
 pub mod fates;
 pub mod listen;
@@ -23,6 +24,7 @@ pub mod pause;
 pub mod placing;
 pub mod plan;
 pub mod scan;
+pub mod schema;
 pub mod state;
 pub mod status;
 pub mod store;
@@ -31,6 +33,7 @@ pub mod verify;
 pub mod wait;
 
 use crate::domain::ids::NodeId;
+use crate::migrate::SCHEMA_VERSION;
 
 /// Where a node is and who it is: enough to connect to it and to speak of it.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Endpoint {
     pub name: String,
     /// How to connect.
     pub config: tokio_postgres::Config,
+    /// The schema version that this program works with. Tests play other programs.
+    pub program: i32,
 }
 
 impl std::fmt::Display for Endpoint {
@@ -51,6 +56,6 @@ impl std::fmt::Display for Endpoint {
 
 impl From<&crate::config::NodeSettings> for Endpoint {
     fn from(node: &crate::config::NodeSettings) -> Self {
-        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone() }
+        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone(), program: SCHEMA_VERSION }
     }
 }

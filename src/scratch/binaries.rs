@@ -52,7 +52,8 @@ impl Binaries {
         Err(places.nothing_found())
     }
 
-    fn at(dir: &Path) -> Option<Self> {
+    /// Those in `dir`, if it has all that are needed.
+    pub fn at(dir: &Path) -> Option<Self> {
         NEEDED.iter().all(|program| dir.join(program).is_file()).then(|| Self { dir: dir.to_owned() })
     }
 }

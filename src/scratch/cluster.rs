@@ -35,11 +35,13 @@ pub struct Options {
     pub max_connections: u16,
     /// A port on 127.0.0.1 to listen on besides the socket.
     pub port: Option<u16>,
+    /// The server programs, [`Binaries::find`]'s without.
+    pub binaries: Option<Binaries>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Vec::new(), durable: false, max_connections: 200, port: None }
+        Self { settings: Vec::new(), durable: false, max_connections: 200, port: None, binaries: None }
     }
 }
 
@@ -89,7 +91,7 @@ impl Cluster {
     /// `Kind::Usage` when this machine has no PostgreSQL or no user to run it; `Kind::Internal` with the server's own
     /// words when it does not start.
     pub async fn start(options: Options) -> Result<Self> {
-        let binaries = Binaries::find()?;
+        let binaries = options.binaries.clone().map_or_else(Binaries::find, Ok)?;
         let base = place::base_directory()?;
         let postgres_options = options.postgres_options();
         let keeper = blocking(move || Keeper::start(&binaries, &base, &postgres_options)).await?;

@@ -60,7 +60,7 @@ exec 2>>"$dir/keeper.log"
 say "directory $dir"
 
 if "$bin/initdb" --pgdata="$dir/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync \
-    --no-instructions >>"$dir/server.log" 2>&1 </dev/null; then
+    >>"$dir/server.log" 2>&1 </dev/null; then
     say ready
 else
     say failed

@@ -13,6 +13,7 @@ use super::following::Waiters;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
+use crate::node::schema::Fitness;
 use crate::node::{Endpoint, connect, listen};
 use crate::telemetry::Telemetry;
 
@@ -29,6 +30,7 @@ pub(crate) struct Node {
     pub(crate) batches: Semaphore,
     /// Links that wait for others.
     pub(crate) waiters: Waiters,
+    fitness: Fitness,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
 }
@@ -36,12 +38,22 @@ pub(crate) struct Node {
 impl Node {
     /// A session to read changes from this node.
     pub(crate) async fn reader(&self) -> Result<Client> {
-        connect::checkout(&self.endpoint, &self.readers).await
+        self.fitting(connect::checkout(&self.endpoint, &self.readers).await?).await
     }
 
     /// A session to write to this node.
     pub(crate) async fn writer(&self) -> Result<Client> {
-        connect::checkout(&self.endpoint, &self.writers).await
+        self.fitting(connect::checkout(&self.endpoint, &self.writers).await?).await
+    }
+
+    /// The session, if this program may work with the node's schema.
+    async fn fitting(&self, client: Client) -> Result<Client> {
+        if self.fitness.check(&self.endpoint, &client).await? {
+            // Statements that were prepared before a migration may have other results now.
+            self.readers.manager().statement_caches.clear();
+            self.writers.manager().statement_caches.clear();
+        }
+        Ok(client)
     }
 
     /// The node's doorbell.
@@ -99,7 +111,10 @@ impl Hub {
                 let batches = Semaphore::new(BATCHES_AT_ONCE);
                 let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
                 let waiters = Waiters::default();
-                Ok((endpoint.id, Node { endpoint, readers, writers, batches, waiters, bell, asleep }))
+                Ok((
+                    endpoint.id,
+                    Node { endpoint, readers, writers, batches, waiters, fitness: Fitness::default(), bell, asleep },
+                ))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         let targets: Vec<NodeId> = options.targets.into_iter().collect();

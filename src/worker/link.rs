@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -20,6 +21,7 @@ use crate::node::apply::{Applied, Batch, Bounds, Route};
 use crate::node::cursor::Cursor;
 use crate::node::listen::Doorbell;
 use crate::node::scan::{self, Keys, SourceRead};
+use crate::node::schema;
 use crate::node::store;
 use crate::node::tides::Left;
 use crate::telemetry::metrics::counters::BatchCounts;
@@ -295,7 +297,9 @@ impl Link {
         let beside = target.writer().await?;
         let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
-        let (mut keys, next) = read.keys(&position.seen, self.rows).await?;
+        let scan = read.keys(&position.seen, self.rows);
+        let (fits, scanned) = join(schema::check(&source.endpoint, read.transaction()), scan).await;
+        let (mut keys, next) = fits.and(scanned)?;
         let mut again = Keys::default();
         if position.aside_at.elapsed() >= ASIDE_INTERVAL {
             position.aside_at = Instant::now();

@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod demo;
 mod docs;
+mod doctor;
 mod health;
 mod inspect;
 mod mesh;

@@ -46,6 +46,7 @@ async fn options_reach_the_server_and_its_log_names_the_application() {
         max_connections: 17,
         durable: true,
         port: Some(free_port()),
+        binaries: None,
     };
     let port = options.port.unwrap();
     let cluster = Cluster::start(options).await.unwrap();
@@ -58,11 +59,13 @@ async fn options_reach_the_server_and_its_log_names_the_application() {
         ("fsync", "on"),
         ("log_lock_waits", "on"),
         ("server_encoding", "UTF8"),
-        ("lc_collate", "C"),
     ] {
         let row = client.query_one("select current_setting($1)", &[&name]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), value, "{name}");
     }
+    let collation =
+        client.query_one("select datcollate::text from pg_database where datname = current_database()", &[]);
+    assert_eq!(collation.await.unwrap().get::<_, &str>(0), "C");
     client.query_one("select 1/0", &[]).await.unwrap_err();
     let log = cluster.log().unwrap();
     let line = log.lines().find(|line| line.contains("division by zero")).unwrap();

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::node::admission::Identity;
 use crate::node::cursor::Cursor;
 use crate::node::scan;
-use crate::node::{Endpoint, ask, connect};
+use crate::node::{Endpoint, ask, connect, schema};
 
 /// A node that is asked.
 pub struct Member {
@@ -28,6 +28,7 @@ impl Member {
     pub async fn connect(endpoint: Endpoint, stride: Stride) -> Result<Self> {
         let pool = endpoint.pool("membership")?;
         let client = connect::checkout(&endpoint, &pool).await?;
+        schema::check(&endpoint, &client).await?;
         let identity = Identity::read(&endpoint, &client).await?;
         if identity.stride != stride {
             return Err(Error::refused(

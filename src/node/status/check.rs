@@ -137,7 +137,9 @@ fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
             gathering.add(Code::NotInstalled, "dbmail-mesh is not installed (run dbmail-mesh migrate up)");
         }
         (_, Some(version)) if version != status.schema_version_expected => {
-            gathering.add(Code::SchemaVersion, schema_differs(version, status.schema_version_expected));
+            // A newer schema may let this program go on; then all the rest is known.
+            let level = if node.is_known() { Level::Notice } else { Level::Warning };
+            gathering.add_at(level, Code::SchemaVersion, schema_differs(version, status.schema_version_expected));
         }
         _ => {}
     }

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::connect::checkout;
 use crate::node::pause::{self, Pause, WHOLE_NODE};
+use crate::node::schema::{Fit, SCHEMA, Schema};
 
 /// How long a node may take.
 #[derive(Clone, Copy, Debug)]
@@ -159,10 +160,9 @@ async fn fill(
     if answer.status.installed == Some(false) {
         return Ok(());
     }
-    let version: i32 =
-        ask::row(client, include_str!("../../../sql/status/schema_version.sql"), &[]).await?.get("version");
-    answer.status.schema_version = Some(version);
-    if version != schema_version_expected {
+    let schema = Schema::from_row(&ask::row(client, SCHEMA, &[]).await?);
+    answer.status.schema_version = Some(schema.version);
+    if !matches!(schema.fit(schema_version_expected), Fit::Same | Fit::Newer) {
         return Ok(());
     }
     for row in ask::rows(client, include_str!("../../../sql/status/links.sql"), &[&sources]).await? {

@@ -133,7 +133,8 @@ impl Judging<'_> {
             _ if node.installed == Some(false) => {
                 self.because(Reason::NotInstalled, None, "dbmail-mesh is not installed there");
             }
-            (_, Some(version)) if version != expected => {
+            // A newer one may let older programs go on: then it was asked.
+            (_, Some(version)) if version < expected || (version > expected && !node.is_known()) => {
                 let text = format!("its schema is at version {version}, and this program works with {expected}");
                 self.because(Reason::SchemaVersion, None, text);
             }

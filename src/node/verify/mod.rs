@@ -59,14 +59,9 @@ pub trait Progress {
 ///
 /// # Errors
 /// `Usage` when a mailbox is not known; `Unreachable`, `Transient` when a node goes away meanwhile.
-pub async fn verify(
-    asked: &[Asked],
-    schema_version: i32,
-    options: &Options,
-    progress: &impl Progress,
-) -> Result<Report> {
+pub async fn verify(asked: &[Asked], options: &Options, progress: &impl Progress) -> Result<Report> {
     let begun = Instant::now();
-    let nodes = Nodes::open(asked, schema_version).await;
+    let nodes = Nodes::open(asked).await;
     let mut report = Report { nodes: nodes.reports.clone(), ..Report::default() };
     if nodes.compared.len() >= 2 {
         compare(&nodes, options, progress, &mut report).await?;

@@ -10,7 +10,7 @@ use super::NodeReport;
 use crate::error::{Error, Kind, Result};
 use crate::node::connect::checkout;
 use crate::node::status::Asked;
-use crate::node::{Endpoint, ask};
+use crate::node::{Endpoint, ask, schema};
 
 /// How long a node may take until it is ready for a statement.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -39,8 +39,8 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Opens a session with every node of the settings.
-    pub(super) async fn open(asked: &[Asked], schema_version: i32) -> Self {
-        let opened = join_all(asked.iter().map(|asked| within(open(&asked.endpoint, schema_version)))).await;
+    pub(super) async fn open(asked: &[Asked]) -> Self {
+        let opened = join_all(asked.iter().map(|asked| within(open(&asked.endpoint)))).await;
         let mut nodes = Self { compared: Vec::new(), others: Vec::new(), silent: Vec::new(), reports: Vec::new() };
         for (asked, opened) in asked.iter().zip(opened) {
             let mut report =
@@ -103,7 +103,7 @@ async fn within<T>(opening: impl Future<Output = Result<T>>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, format!("no answer within {} s", CONNECT_MAX.as_secs()))))
 }
 
-async fn open(endpoint: &Endpoint, schema_version: i32) -> Result<Node> {
+async fn open(endpoint: &Endpoint) -> Result<Node> {
     let pool = endpoint.pool("verify")?;
     let client = checkout(endpoint, &pool).await?;
     let bound = STATEMENT_MAX.as_millis().to_string();
@@ -112,11 +112,6 @@ async fn open(endpoint: &Endpoint, schema_version: i32) -> Result<Node> {
     if !found.get::<_, bool>("found") {
         return Err(Error::new(Kind::Refused, "dbmail-mesh is not installed").remedy("dbmail-mesh migrate up"));
     }
-    let version: i32 =
-        ask::row(&client, include_str!("../../../sql/status/schema_version.sql"), &[]).await?.get("version");
-    if version != schema_version {
-        let what = format!("its schema is at version {version}, and this program works with {schema_version}");
-        return Err(Error::new(Kind::Refused, what).remedy("dbmail-mesh migrate up"));
-    }
+    schema::check(endpoint, &client).await?;
     Ok(Node { endpoint: endpoint.clone(), client, _pool: pool })
 }

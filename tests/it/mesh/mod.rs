@@ -14,6 +14,7 @@ mod fates;
 mod hazards;
 mod install;
 mod mailboxes;
+mod majors;
 mod membership;
 mod modseq;
 mod moved;
@@ -29,6 +30,7 @@ mod scenario;
 mod torn;
 mod traffic;
 mod untouched;
+mod upgrade;
 mod wait;
 
 use std::time::{Duration, Instant};
@@ -111,6 +113,13 @@ impl Mesh {
 
     pub fn node(&self, id: i16) -> &NodeSettings {
         self.nodes.iter().find(|node| node.id.0 == id).unwrap()
+    }
+
+    /// Where a node is, as settings have it.
+    pub fn url(&self, id: i16) -> String {
+        let connection = &self.node(id).connection;
+        let tokio_postgres::config::Host::Unix(socket) = &connection.get_hosts()[0] else { panic!("not on a socket") };
+        format!("postgresql://postgres@/{}?host={}", connection.get_dbname().unwrap(), socket.display())
     }
 
     /// A dbmail session on a node.
