@@ -41,6 +41,16 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
         fence::stay_out(&of_source, &why).await?;
         return Err(went_back(source, why));
     }
+    // The link in the other direction may begin later, and what is brought until then would meet what the target has given out again:
+    // a tombstone, say, of a UID that a new message has there now.
+    if let Some(taken_over) = Cursor::read(&of_source, target.id).await?
+        && scan::source_went_back(&of_target, &taken_over).await?
+    {
+        let why = format!("{target} is behind what {source} has already seen of it");
+        fence::raise(&of_source, &of_target, target.id, FENCE_GAP).await?;
+        fence::stay_out(&of_target, &why).await?;
+        return Err(went_back(target, why));
+    }
     if scan::target_went_back(&of_source, target.id, &stored.from).await? {
         let why = format!("{target} holds less than it has told {source} that it holds");
         fence::raise(&of_source, &of_target, target.id, FENCE_GAP).await?;

@@ -35,7 +35,10 @@ impl Service {
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
         while begun.elapsed() < DEADLINE {
-            let length = self.socket.recv(&mut buffer).unwrap();
+            let length = match self.socket.recv(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                received => received.unwrap(),
+            };
             heard.push(String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
             if heard.last().unwrap().contains(words) {
                 return heard;

@@ -55,6 +55,6 @@ pub async fn clock(node: &Member) -> Result<Timestamp> {
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn committed(node: &Member) -> Result<String> {
-    let none: Option<&str> = None;
-    Ok(ask::row(&node.client, include_str!("../../../sql/source/current_snapshot.sql"), &[&none]).await?.get(0))
+    let sql = include_str!("../../../sql/source/current_snapshot.sql");
+    Ok(ask::row(&node.client, sql, &[&None::<&str>]).await?.get(0))
 }

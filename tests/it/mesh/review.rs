@@ -268,7 +268,12 @@ async fn an_inbox_for_the_rescued_holds_nobody_up() {
 async fn what_dbmail_writes_during_an_install_is_noticed() {
     let mesh = Mesh::new("gap", 1, 2).await;
     // Views depend on what they look at.
-    mesh.psql(1).await.batch_execute(include_str!("../../../migrations/0023_inspect.down.sql")).await.unwrap();
+    for views in [
+        include_str!("../../../migrations/0023_inspect.down.sql"),
+        include_str!("../../../migrations/0021_verify.down.sql"),
+    ] {
+        mesh.psql(1).await.batch_execute(views).await.unwrap();
+    }
     for (down, up, write, noticed) in [
         (
             include_str!("../../../migrations/0015_entries.down.sql"),
