@@ -3,14 +3,18 @@
 set local lock_timeout = '250ms';
 
 drop function dbmail_mesh.dismiss(smallint);
+drop function dbmail_mesh.is_what_it_was();
 drop function dbmail_mesh.come_back();
+drop function dbmail_mesh.forget_changes(bigint);
+drop function dbmail_mesh.forget_death(bigint[]);
+drop function dbmail_mesh.is_born_as(bigint, bigint);
 drop function dbmail_mesh.readmit(smallint, text, uuid);
 drop function dbmail_mesh.forget_peer(smallint);
 drop function dbmail_mesh.become(smallint, text, text);
 drop function dbmail_mesh.forget_progress();
 drop function dbmail_mesh.readdress(bigint[]);
-drop function dbmail_mesh.found_again(bigint[]);
-drop function dbmail_mesh.bear_again(bigint[]);
+drop function dbmail_mesh.found_again(bigint);
+drop function dbmail_mesh.bear_again(bigint);
 drop function dbmail_mesh.has_gone_back(bigint, xid8, timestamptz);
 drop function dbmail_mesh.stay_out(text);
 drop function dbmail_mesh.fence(bigint, bigint, bigint, bigint);
@@ -42,7 +46,7 @@ end
 $$;
 comment on function dbmail_mesh.purge_outbox is 'Removes what every peer holds durably; returns how many rows.';
 drop table dbmail_mesh.former_incarnation;
-alter table dbmail_mesh.local_node drop column left_at, drop column left_why, drop column trimmed;
+alter table dbmail_mesh.local_node drop column left_at, drop column left_why, drop column trimmed, drop column cut;
 alter table dbmail_mesh.peer drop column left_at;
 alter table dbmail_mesh.cursor drop column witness_id, drop column witness_xid, drop column witness_at;
 revoke execute on all functions in schema dbmail_mesh from public;

@@ -14,10 +14,11 @@ comment on column dbmail_mesh.cursor.witness_at is 'outbox.at of that row: a nod
 alter table dbmail_mesh.peer add column left_at timestamptz;
 comment on column dbmail_mesh.peer.left_at is 'When it was taken out of the mesh (dbmail-mesh leave): no outbox is kept for it, and it is refused until it joins again. Null: a member.';
 
-alter table dbmail_mesh.local_node add column left_at timestamptz, add column left_why text, add column trimmed xid8;
+alter table dbmail_mesh.local_node add column left_at timestamptz, add column left_why text, add column trimmed xid8, add column cut xid8;
 comment on column dbmail_mesh.local_node.left_at is 'Since when no link touches this node, until it joins (again). Null: it is not so.';
 comment on column dbmail_mesh.local_node.left_why is 'Why: it was taken out of the mesh (dbmail-mesh leave), or it has gone back in time.';
-comment on column dbmail_mesh.local_node.trimmed is 'The outbox was cut short up to this transaction: a peer that has not taken over all of it before has to join again. Null: never.';
+comment on column dbmail_mesh.local_node.trimmed is 'The outbox was cut short, and up to this transaction there was what some member had not acknowledged: who has not taken over all of it has to join again. Null: never.';
+comment on column dbmail_mesh.local_node.cut is 'The last transaction of which anything was cut off at all.';
 
 create table dbmail_mesh.former_incarnation (
   incarnation uuid primary key,
@@ -50,8 +51,10 @@ create function dbmail_mesh.raise_sequence(seq regclass, step bigint, known bigi
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  last bigint := coalesce(pg_sequence_last_value(seq), 0);
+  last bigint;
 begin
+  -- One that was never called stands before its first number, which is in the node's class.
+  execute format('select case when is_called then last_value else last_value - %s end from %s', step, seq) into last;
   if last >= known then
     return false;
   end if;
@@ -97,7 +100,7 @@ as $$
      and not exists (select from dbmail_mesh.outbox o where o.id = witness and o.txid = xid and o.at = noted_at)
      -- It may have been purged, but only after somebody held it, or cut off.
      and xid >= coalesce((select max(pg_snapshot_xmin(a.snapshot)::text::bigint)::text::xid8 from dbmail_mesh.acknowledged a), '0'::xid8)
-     and xid > coalesce((select n.trimmed from dbmail_mesh.local_node n), '0'::xid8)
+     and xid > coalesce((select n.cut from dbmail_mesh.local_node n), '0'::xid8)
 $$;
 comment on function dbmail_mesh.has_gone_back is 'Whether this node lacks a change that a target has applied, and so has forgotten what it did after a backup.';
 
@@ -111,7 +114,10 @@ declare
   cut bigint;
   purged bigint := 0;
 begin
-  if exists (select from dbmail_mesh.overtaking) then
+  -- Where this database is not what it was, acknowledgements and transactions mean nothing, and what it has done is looked at by join.
+  if exists (select from dbmail_mesh.overtaking)
+     or exists (select from dbmail_mesh.local_node n cross join pg_control_system() c
+                where n.left_at is not null or n.system_identifier <> c.system_identifier) then
     return 0;
   end if;
   -- Nothing before every peer has said what it holds; nothing while somebody may still have been overtaken.
@@ -134,10 +140,18 @@ begin
       where o.ctid = any (array(select x.ctid from dbmail_mesh.outbox x where x.id <= cut order by x.id limit 10000))
       returning o.txid
     ), counted as (
-      select count(*) as dropped, max(d.txid::text::bigint)::text::xid8 as last from dropped d
+      -- What all members have, nobody misses.
+      select count(*) as dropped, max(d.txid::text::bigint)::text::xid8 as cut,
+             max(d.txid::text::bigint) filter (
+               where exists (select from dbmail_mesh.peer p left join dbmail_mesh.acknowledged a on a.target_id = p.node_id
+                             where p.left_at is null
+                               and (a.target_id is null or not pg_visible_in_snapshot(d.txid, a.snapshot))))::text::xid8 as last
+      from dropped d
     ), noted as (
-      update dbmail_mesh.local_node n set trimmed = c.last
-      from counted c where c.last is not null and (n.trimmed is null or n.trimmed < c.last)
+      update dbmail_mesh.local_node n
+      set cut = case when n.cut > c.cut then n.cut else c.cut end,
+          trimmed = case when c.last is null or n.trimmed > c.last then n.trimmed else c.last end
+      from counted c where c.cut is not null
     )
     select purged + c.dropped into purged from counted c;
   end if;
@@ -147,59 +161,103 @@ $$;
 comment on function dbmail_mesh.purge_outbox is 'Removes what every peer holds durably, and the oldest rows of an outbox that has more than "most"; returns how many.';
 
 -- A message whose UID was handed out before, to another that this node has forgotten. It is a message of its own: it gets a new UID, and
--- keeps everything else.
-create function dbmail_mesh.bear_again(births bigint[]) returns table (birth_uid bigint, new_uid bigint)
+-- keeps everything else. Locks as a STORE takes them, after the line. Null: it is not here any more.
+create function dbmail_mesh.bear_again(birth bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  one record;
+  hidden dbmail_mesh.late;
+  mailbox bigint;
+  new_uid bigint;
 begin
-  perform set_config('dbmail_mesh.applying', 'on', true);
-  for one in
-    select b.birth, coalesce(l.row_idnr, b.birth) as row_idnr, coalesce(l.mailbox_idnr, g.mailbox_idnr) as mailbox_idnr
-    from unnest(births) as b(birth)
-    left join dbmail_mesh.late l on l.birth_uid = b.birth
-    join public.dbmail_messages g on g.message_idnr = coalesce(l.row_idnr, b.birth) and g.status < 6
-    order by 3, 1
-  loop
-    birth_uid := one.birth;
-    new_uid := dbmail_mesh.number_in(one.mailbox_idnr);
-    update dbmail_mesh.late l set birth_uid = new_uid, uid = new_uid where l.birth_uid = one.birth;
-    update public.dbmail_messages g set message_idnr = new_uid, seq = g.seq + 1
-    where g.message_idnr = one.row_idnr and one.row_idnr < 281474976710656;
-    update dbmail_mesh.message_register r set birth_uid = new_uid where r.birth_uid = one.birth;
-    update dbmail_mesh.keyword_register r set birth_uid = new_uid where r.birth_uid = one.birth;
-    update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = one.mailbox_idnr;
-    insert into dbmail_mesh.outbox (kind, key, shown) values ('m', new_uid, true), ('s', one.mailbox_idnr, false);
-    return next;
-  end loop;
-  perform set_config('dbmail_mesh.applying', '', true);
+  select * into hidden from dbmail_mesh.late l where l.birth_uid = birth and l.row_idnr >= 281474976710656;
+  mailbox := coalesce(hidden.mailbox_idnr, (select g.mailbox_idnr from public.dbmail_messages g
+                                            where g.message_idnr = birth and g.status < 2));
+  if mailbox is null then
+    return null;
+  end if;
+  new_uid := dbmail_mesh.number_in(mailbox);
+  update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = mailbox;
+  if hidden.birth_uid is null then
+    update public.dbmail_messages g set message_idnr = new_uid, seq = m.seq
+    from public.dbmail_mailboxes m where g.message_idnr = birth and m.mailbox_idnr = mailbox;
+    -- Above the line it waits for no number.
+    delete from dbmail_mesh.late l where l.birth_uid = birth;
+  else
+    update dbmail_mesh.late l set birth_uid = new_uid, uid = new_uid where l.birth_uid = birth;
+  end if;
+  update dbmail_mesh.message_register r set birth_uid = new_uid where r.birth_uid = birth;
+  update dbmail_mesh.keyword_register r set birth_uid = new_uid where r.birth_uid = birth;
+  return new_uid;
 end
 $$;
-comment on function dbmail_mesh.bear_again is 'Gives messages new UIDs as if they had been delivered now, for theirs belong to others.';
+comment on function dbmail_mesh.bear_again is 'Gives a message a new UID as if it had been delivered now, for its own belongs to another. Called as the worker.';
 
--- The same for mailboxes, whose id is their UIDVALIDITY.
-create function dbmail_mesh.found_again(mailboxes bigint[]) returns table (mailbox_idnr bigint, new_idnr bigint)
+-- On a peer that was given the message under the UID of another before anybody noticed. False: it stands under another number by now.
+create function dbmail_mesh.is_born_as(birth bigint, new_uid bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  mailbox bigint := (select g.mailbox_idnr from public.dbmail_messages g where g.message_idnr = birth and g.status < 2);
+begin
+  if mailbox is null or exists (select from dbmail_mesh.number n where n.birth_uid = birth) then
+    return false;
+  end if;
+  perform dbmail_mesh.await_line(mailbox);
+  update dbmail_mesh.line l set high = greatest(l.high, new_uid) where l.mailbox_idnr = mailbox;
+  update public.dbmail_mailboxes m set seq = m.seq + 1 where m.mailbox_idnr = mailbox;
+  update public.dbmail_messages g set message_idnr = new_uid, seq = m.seq
+  from public.dbmail_mailboxes m where g.message_idnr = birth and m.mailbox_idnr = mailbox;
+  delete from dbmail_mesh.late l where l.birth_uid = birth;
+  update dbmail_mesh.message_register r set birth_uid = new_uid where r.birth_uid = birth;
+  update dbmail_mesh.keyword_register r set birth_uid = new_uid where r.birth_uid = birth;
+  insert into dbmail_mesh.outbox (kind, key, shown) values ('m', new_uid, true), ('s', mailbox, false);
+  return true;
+end
+$$;
+comment on function dbmail_mesh.is_born_as is 'Gives a message that came from a node which had forgotten something the UID under which it was born again there. Called as the worker.';
+
+-- One that is dead here already: its tombstone would kill the other.
+create function dbmail_mesh.forget_death(births bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform set_config('dbmail_mesh.applying', 'on', true);
-  for mailbox_idnr in select m.mailbox_idnr from public.dbmail_mailboxes m where m.mailbox_idnr = any (mailboxes) order by 1 for update loop
-    new_idnr := nextval('public.dbmail_mailbox_idnr_seq');
-    -- Its messages, subscriptions and ACLs follow by their foreign keys.
-    update public.dbmail_mailboxes m set mailbox_idnr = new_idnr where m.mailbox_idnr = found_again.mailbox_idnr;
-    update dbmail_mesh.line l set mailbox_idnr = new_idnr where l.mailbox_idnr = found_again.mailbox_idnr;
-    update dbmail_mesh.mailbox_register r set mailbox_idnr = new_idnr where r.mailbox_idnr = found_again.mailbox_idnr;
-    update dbmail_mesh.late l set mailbox_idnr = new_idnr where l.mailbox_idnr = found_again.mailbox_idnr;
-    update dbmail_mesh.reader_sign s set mailbox_idnr = new_idnr where s.mailbox_idnr = found_again.mailbox_idnr;
-    update dbmail_mesh.entry e set key = jsonb_set(e.key, '{mailbox}', to_jsonb(new_idnr))
-    where e.kind in ('subscription', 'acl') and (e.key ->> 'mailbox')::bigint = found_again.mailbox_idnr;
-    return next;
-  end loop;
-  perform set_config('dbmail_mesh.applying', '', true);
+  delete from dbmail_mesh.tombstone t where t.birth_uid = any (births);
+  delete from dbmail_mesh.message_register r where r.birth_uid = any (births);
+  delete from dbmail_mesh.keyword_register r where r.birth_uid = any (births);
+  update public.dbmail_messages g set message_idnr = nextval('dbmail_mesh.staging_idnr_seq')
+  where g.message_idnr = any (births) and g.status >= 2;
 end
 $$;
-comment on function dbmail_mesh.found_again is 'Gives mailboxes new ids as if they had been created now, for theirs belong to others.';
+comment on function dbmail_mesh.forget_death is 'Forgets messages that are dead here under UIDs that belong to others. Called as the worker.';
+
+-- The same for mailboxes, whose id is their UIDVALIDITY.
+create function dbmail_mesh.found_again(mailbox bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  new_idnr bigint;
+begin
+  perform from public.dbmail_mailboxes m where m.mailbox_idnr = mailbox for update;
+  if not found then
+    delete from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = mailbox;
+    delete from dbmail_mesh.mailbox_register r where r.mailbox_idnr = mailbox;
+    delete from dbmail_mesh.line l where l.mailbox_idnr = mailbox;
+    return null;
+  end if;
+  new_idnr := nextval('public.dbmail_mailbox_idnr_seq');
+  -- Its messages, subscriptions and ACLs follow by their foreign keys.
+  update public.dbmail_mailboxes m set mailbox_idnr = new_idnr where m.mailbox_idnr = mailbox;
+  update dbmail_mesh.line l set mailbox_idnr = new_idnr where l.mailbox_idnr = mailbox;
+  update dbmail_mesh.mailbox_register r set mailbox_idnr = new_idnr where r.mailbox_idnr = mailbox;
+  update dbmail_mesh.late l set mailbox_idnr = new_idnr where l.mailbox_idnr = mailbox;
+  update dbmail_mesh.reader_sign s set mailbox_idnr = new_idnr where s.mailbox_idnr = mailbox;
+  update dbmail_mesh.entry e set key = jsonb_set(e.key, '{mailbox}', to_jsonb(new_idnr))
+  where e.kind in ('subscription', 'acl') and (e.key ->> 'mailbox')::bigint = mailbox;
+  return new_idnr;
+end
+$$;
+comment on function dbmail_mesh.found_again is 'Gives a mailbox a new id as if it had been created now, for its own belongs to another; one that has ended here is forgotten (null). Called as the worker.';
 
 -- Peers know a content by the node that it came from and its id there. Where that id has been in use before, it gets another.
 create function dbmail_mesh.readdress(physmessages bigint[]) returns bigint
@@ -219,6 +277,20 @@ as $$
 $$;
 comment on function dbmail_mesh.readdress is 'Gives contents of this node new addresses in the mesh.';
 
+-- In portions: there may be millions.
+create function dbmail_mesh.forget_changes(most bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone bigint;
+begin
+  delete from dbmail_mesh.outbox o where o.ctid = any (array(select x.ctid from dbmail_mesh.outbox x limit most));
+  get diagnostics gone = row_count;
+  return gone;
+end
+$$;
+comment on function dbmail_mesh.forget_changes is 'Empties the outbox of a node that joins anew, for all its links begin with a first copy; returns how many rows went.';
+
 -- What refers to this server's own transactions, or says how far others are, means nothing any more.
 create function dbmail_mesh.forget_progress() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -230,15 +302,17 @@ begin
   delete from dbmail_mesh.set_aside;
   delete from dbmail_mesh.overtaking;
   delete from dbmail_mesh.moved_reader;
-  delete from dbmail_mesh.outbox;
-  update dbmail_mesh.local_node set trimmed = null;
-  update dbmail_mesh.mailbox_fate f set gone_in = pg_current_xact_id() where f.gone_in is not null;
-  update dbmail_mesh.account a set gone_in = pg_current_xact_id() where a.gone_in is not null;
-  update dbmail_mesh.keyword_register k set removed_in = null where k.removed_in is not null;
+  delete from dbmail_mesh.pause;
+  update dbmail_mesh.local_node set trimmed = null, cut = null;
+  update dbmail_mesh.mailbox_fate f set gone_in = pg_current_xact_id(), source_xid = null where f.gone_in is not null;
+  update dbmail_mesh.account a set gone_in = pg_current_xact_id(), source_xid = null where a.gone_in is not null;
+  update dbmail_mesh.mailbox_fate f set source_xid = null where f.gone_in is null and f.source_xid is not null;
+  update dbmail_mesh.account a set source_xid = null where a.gone_in is null and a.source_xid is not null;
   update dbmail_mesh.entry e set dropped_in = null where e.dropped_in is not null;
+  update dbmail_mesh.keyword_register k set removed_in = null where k.removed_in is not null;
 end
 $$;
-comment on function dbmail_mesh.forget_progress is 'Part of become: all links of this node begin again with a first copy, in both directions.';
+comment on function dbmail_mesh.forget_progress is 'All links of this node begin again with a first copy, in both directions.';
 
 create function dbmail_mesh.become(node smallint, name text, why text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -269,9 +343,8 @@ begin
       perform setval(seq, last + 1 + mod(mod(node - last - 1, was.stride) + was.stride, was.stride));
     end loop;
   end if;
-  perform dbmail_mesh.forget_progress();
   update dbmail_mesh.local_node n
-  set node_id = node, node_name = name, incarnation = fresh, left_at = null, left_why = null,
+  set node_id = node, node_name = name, incarnation = fresh,
       system_identifier = (select c.system_identifier from pg_control_system() c);
   return fresh;
 end
@@ -286,6 +359,9 @@ begin
   delete from dbmail_mesh.acknowledged a where a.target_id = node;
   delete from dbmail_mesh.link_status s where s.source_id = node;
   delete from dbmail_mesh.set_aside s where s.source_id = node;
+  -- Transactions of another incarnation: all that it has comes with the first copy.
+  update dbmail_mesh.mailbox_fate f set source_xid = null where f.source_id = node and f.gone_in is null;
+  update dbmail_mesh.account a set source_xid = null where a.source_id = node and a.died_at is not null and a.gone_in is null;
 end
 $$;
 comment on function dbmail_mesh.forget_peer is 'Forgets how far a peer and this node are with one another: their links begin again with a first copy.';
@@ -309,6 +385,14 @@ as $$
   update dbmail_mesh.local_node n set left_at = null, left_why = null where n.left_at is not null
 $$;
 comment on function dbmail_mesh.come_back is 'Ends stay_out: the node has joined again.';
+
+create function dbmail_mesh.is_what_it_was() returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  update dbmail_mesh.local_node n
+  set left_at = null, left_why = null, system_identifier = (select c.system_identifier from pg_control_system() c)
+$$;
+comment on function dbmail_mesh.is_what_it_was is 'For a DBA, after a pg_upgrade: the cluster is another one, and nothing was lost. After a restore use dbmail-mesh join.';
 
 create function dbmail_mesh.dismiss(node smallint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -30,8 +30,9 @@ create function dbmail_mesh.takes_part() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select not exists (select from dbmail_mesh.pause p where p.source_id = 0 and p.settles_until <= clock_timestamp())
+     and not exists (select from dbmail_mesh.local_node n where n.left_at is not null)
 $$;
-comment on function dbmail_mesh.takes_part is 'Whether this node takes part in settlements: not while it is paused.';
+comment on function dbmail_mesh.takes_part is 'Whether this node takes part in settlements: not while it is paused, and not while it stays out of the mesh.';
 
 -- To the others a node that is paused is one that they cannot reach: whoever comes from there has been shown what they do not know of,
 -- and lacks what it never got. It may never come back, so they do not wait for that.

@@ -1,2 +1,2 @@
--- $1 birth UIDs.
-select b.birth_uid, b.new_uid from dbmail_mesh.bear_again($1) b
+-- $1 the birth UID.
+select dbmail_mesh.bear_again($1) as new_id

@@ -1,8 +1,7 @@
--- A look without locks: the high line of a mailbox (null when the node does not have the mailbox), the mesh that the node belongs to
--- (null while it stays out),
+-- A look without locks: the high line of a mailbox (null when the node does not have the mailbox), the mesh that the node belongs to,
 -- what it can see of itself now, and how far its links are: of each source, what of it is surely here (null during a first copy), and
 -- how many messages it has brought; and whether it takes part in settlements. $1 mailbox_idnr.
-select case when n.left_at is null then n.mesh_id::text end as mesh_id,
+select n.mesh_id::text as mesh_id,
        (select greatest(l.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = l.mailbox_idnr))
         from dbmail_mesh.line l join public.dbmail_mailboxes m on m.mailbox_idnr = l.mailbox_idnr
         where l.mailbox_idnr = $1

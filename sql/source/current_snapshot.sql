@@ -1,4 +1,8 @@
--- The snapshot of the scan: it becomes the cursor once everything that it sees is applied. And whether changes were cut off that somebody
--- who is at $1 has not taken over.
-select pg_current_snapshot()::text as snapshot, coalesce(n.trimmed >= pg_snapshot_xmin($1::text::pg_snapshot), false) as is_trimmed
+-- The snapshot of the scan: it becomes the cursor once everything that it sees is applied. And what is in the way of somebody who is at $1:
+-- changes that were cut off and that he has not taken over; that this node has gone back in time ($2 to $4 as in went_back.sql), or that
+-- no link may touch it.
+select pg_current_snapshot()::text as snapshot, coalesce(n.trimmed >= pg_snapshot_xmin($1::text::pg_snapshot), false) as is_trimmed,
+       coalesce(pg_snapshot_xmax($1::text::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()), false)
+       or dbmail_mesh.has_gone_back($2, $3::text::xid8, $4) as went_back,
+       n.left_at is not null as stays_out
 from dbmail_mesh.local_node n

@@ -8,4 +8,5 @@ set from_snapshot = $6::text::pg_snapshot, to_snapshot = $7::text::pg_snapshot, 
     witness_at = coalesce($14, c.witness_at)
 where c.source_id = $1 and c.from_snapshot::text = $2 and c.last_id = $3 and c.copy_stage is not distinct from $4
   and c.copy_position = $5
+  and not exists (select from dbmail_mesh.local_node n where n.left_at is not null)
 returning c.source_id

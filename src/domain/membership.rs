@@ -123,7 +123,7 @@ impl Facts {
         }
         Ok(if unaware {
             Standing::Renewed
-        } else if self.stays_out || self.peers.iter().any(|peer| peer.has_dismissed) {
+        } else if self.stays_out {
             Standing::Left
         } else if self.peers.iter().any(|peer| peer.has_trimmed || peer.is_cut_off) {
             Standing::TooLongAway
@@ -142,6 +142,10 @@ impl Facts {
             return self.why_out.clone();
         }
         self.peers.iter().find_map(|peer| match (peer.has_more_of_it, peer.was_told_more) {
+            // What the peer knew of it went with that.
+            (false, false) if peer.has_dismissed && !self.stays_out => {
+                Some(format!("{} knows that it has left, and it does not", peer.name))
+            }
             (true, _) => Some(format!("it is behind what {} has already seen of it", peer.name)),
             (false, true) => Some(format!("it holds less than it has told {} that it holds", peer.name)),
             (false, false) => None,
@@ -173,6 +177,8 @@ pub struct Suspect {
     pub physmessage: i64,
     /// Whether no message but suspects has that content.
     pub has_content_alone: bool,
+    /// Whether it has been expunged since.
+    pub is_dead: bool,
 }
 
 /// What becomes of suspects.
@@ -180,23 +186,28 @@ pub struct Suspect {
 pub struct Cleared {
     /// They get a new UID, for theirs belongs to another message.
     pub born_again: Vec<BirthUid>,
+    /// They are dead, and their tombstones would kill another message.
+    pub forgotten: Vec<BirthUid>,
     /// Contents that get a new address, for theirs may belong to another content.
     pub readdressed: Vec<i64>,
 }
 
 /// Decides about suspects; `known` is what each peer knows of each, in the order of the suspects. A message that died under that UID
-/// before this one was noted is another one; one that died afterwards may be this one, and expunged stays expunged.
+/// before this one was noted is another one; one that died afterwards may be this one, and expunged stays expunged. Where some peers have
+/// this one and others another, the other was there first: this one came to the former before anybody noticed.
 pub fn clear(suspects: &[Suspect], known: &[Vec<Known>]) -> Cleared {
     let mut cleared = Cleared::default();
     for (at, suspect) in suspects.iter().enumerate() {
         let all = || known.iter().filter_map(|of_peer| of_peer.get(at));
-        let is_same = all().any(|known| *known == Known::Same);
-        let is_taken = !is_same
-            && all().any(|known| match known {
-                Known::Other => true,
-                Known::Dead(died_us) => *died_us < suspect.noted_us,
-                Known::Nothing | Known::Same => false,
-            });
+        let any = |wanted: Known| all().any(|known| *known == wanted);
+        let died_before = || all().any(|known| matches!(known, Known::Dead(died_us) if *died_us < suspect.noted_us));
+        if suspect.is_dead {
+            if any(Known::Other) {
+                cleared.forgotten.push(suspect.birth);
+            }
+            continue;
+        }
+        let is_taken = any(Known::Other) || (!any(Known::Same) && died_before());
         if is_taken {
             cleared.born_again.push(suspect.birth);
         }
@@ -210,19 +221,31 @@ pub fn clear(suspects: &[Suspect], known: &[Vec<Known>]) -> Cleared {
     cleared
 }
 
-/// How a mailbox was named last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A mailbox as a node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
-    /// The stamp of that.
+    /// The stamp of its creation, or of what came later; 0: none.
     pub stamp: i64,
     /// Whether it was renamed, or ended, since it was created.
     pub is_later: bool,
+    /// Whether it is there.
+    pub is_alive: bool,
+    /// Its owner's account.
+    pub owner: Option<String>,
 }
 
-/// Whether a mailbox that has the name that it was created with on a forgetful node is another one than a peer knows under its id. The
-/// same one has one moment of creation, and was renamed, or has ended, after that.
-pub fn is_another(created: i64, known: Naming) -> bool {
-    if known.is_later { created > known.stamp } else { created != known.stamp }
+/// Whether a mailbox of a forgetful node is another one than a peer knows under its id. The same one has one moment of creation, and was
+/// renamed, or has ended, after that. Once it was renamed on the forgetful node that moment is not known any more; then two owners are two
+/// mailboxes. One that has ended there under an id that lives on a peer counts as another where it cannot be told: a folder that comes back
+/// is better than one that goes.
+pub fn is_another(ours: &Naming, known: &Naming) -> bool {
+    if !ours.is_alive {
+        return known.is_alive && (ours.stamp == 0 || ours.is_later || ours.stamp != known.stamp);
+    }
+    if ours.is_later || ours.stamp == 0 {
+        return known.is_alive && ours.owner != known.owner;
+    }
+    if known.is_later { ours.stamp > known.stamp } else { ours.stamp != known.stamp }
 }
 
 #[cfg(test)]
@@ -267,7 +290,7 @@ mod tests {
         );
         assert_eq!(with(|node| (node.incarnation, node.mesh_id) = ("y".into(), None)), Ok(Standing::Anew));
         assert_eq!(with(|node| node.stays_out = true), Ok(Standing::Left));
-        assert_eq!(with(|node| node.peers[1].has_dismissed = true), Ok(Standing::Left));
+        assert_eq!(with(|node| (node.stays_out, node.peers[1].has_dismissed) = (true, true)), Ok(Standing::Left));
         assert_eq!(with(|node| node.peers[1].has_trimmed = true), Ok(Standing::TooLongAway));
         assert_eq!(with(|node| node.peers[0].is_cut_off = true), Ok(Standing::TooLongAway));
         let new = |node: &mut Facts| {
@@ -282,25 +305,46 @@ mod tests {
     fn what_was_forgotten_counts_before_all_else() {
         let restored = |facts| matches!(facts, Ok(Standing::Restored { .. }));
         assert!(restored(with(|node| node.moved = true)));
+        assert!(restored(with(|node| node.peers[1].has_dismissed = true)), "a backup from before it left");
         assert!(restored(with(|node| (node.stays_out, node.why_out) = (true, Some("behind".into())))));
         assert!(restored(with(|node| (node.stays_out, node.peers[1].has_more_of_it) = (true, true))));
         assert!(restored(with(|node| (node.peers[0].has_trimmed, node.peers[1].was_told_more) = (true, true))));
     }
 
     fn cleared(known: &[Known]) -> (bool, bool) {
-        let suspect = Suspect { birth: BirthUid(7), noted_us: 100, physmessage: 5, has_content_alone: true };
-        let known: Vec<Vec<Known>> = known.iter().map(|known| vec![*known]).collect();
-        let cleared = clear(&[suspect], &known);
+        let cleared = cleared_of(false, known);
+        assert!(cleared.forgotten.is_empty());
         (!cleared.born_again.is_empty(), !cleared.readdressed.is_empty())
+    }
+
+    fn cleared_of(is_dead: bool, known: &[Known]) -> Cleared {
+        let suspect = Suspect { birth: BirthUid(7), noted_us: 100, physmessage: 5, has_content_alone: true, is_dead };
+        let known: Vec<Vec<Known>> = known.iter().map(|known| vec![*known]).collect();
+        clear(&[suspect], &known)
+    }
+
+    /// Delivered under a UID of another, and expunged before anybody had a look.
+    #[test]
+    fn the_tombstone_of_one_message_kills_no_other() {
+        assert_eq!(cleared_of(true, &[Known::Nothing, Known::Other]).forgotten, [BirthUid(7)]);
+        assert!(cleared_of(true, &[Known::Same, Known::Dead(5)]).forgotten.is_empty());
+        assert!(cleared_of(true, &[Known::Other]).readdressed.is_empty());
     }
 
     #[test]
     fn a_mailbox_has_one_moment_of_creation() {
-        assert!(!is_another(7, Naming { stamp: 7, is_later: false }));
-        assert!(is_another(8, Naming { stamp: 7, is_later: false }));
-        assert!(is_another(6, Naming { stamp: 7, is_later: false }));
-        assert!(!is_another(7, Naming { stamp: 9, is_later: true }));
-        assert!(is_another(10, Naming { stamp: 9, is_later: true }), "it was created after the other was renamed");
+        let naming = |stamp, is_later| Naming { stamp, is_later, is_alive: true, owner: Some("alice/1".into()) };
+        assert!(!is_another(&naming(7, false), &naming(7, false)));
+        assert!(is_another(&naming(8, false), &naming(7, false)));
+        assert!(is_another(&naming(6, false), &naming(7, false)));
+        assert!(!is_another(&naming(7, false), &naming(9, true)));
+        assert!(is_another(&naming(10, false), &naming(9, true)), "it was created after the other was renamed");
+        assert!(!is_another(&naming(10, true), &naming(9, true)), "a folder that was there before, and renamed");
+        let of_bob = Naming { owner: Some("bob/1".into()), ..naming(10, true) };
+        assert!(is_another(&of_bob, &naming(9, false)), "nobody gets another's mail");
+        let ended = Naming { is_alive: false, owner: None, ..naming(8, false) };
+        assert!(is_another(&ended, &naming(7, false)));
+        assert!(!is_another(&Naming { stamp: 7, ..ended }, &naming(7, false)), "it was deleted here after the restore");
     }
 
     #[test]
@@ -308,6 +352,7 @@ mod tests {
         assert_eq!(cleared(&[Known::Nothing, Known::Nothing]), (false, true));
         assert_eq!(cleared(&[Known::Nothing, Known::Other]), (true, true));
         assert_eq!(cleared(&[Known::Nothing, Known::Same]), (false, false));
+        assert_eq!(cleared(&[Known::Other, Known::Same]), (true, true), "it came to a peer before anybody noticed");
         assert_eq!(cleared(&[Known::Dead(99), Known::Nothing]), (true, true), "it was noted after the other had died");
         assert_eq!(cleared(&[Known::Dead(101), Known::Nothing]), (false, false), "it may be the one that died");
     }

@@ -134,6 +134,9 @@ pub async fn admit(a: &Side<'_>, b: &Side<'_>, stride: Stride, founder: Option<&
         }
     };
     for (side, peer, identity) in [(a, b, &of_b), (b, a, &of_a)] {
+        know_by_no_other(side, peer.endpoint, identity).await?;
+    }
+    for (side, peer, identity) in [(a, b, &of_b), (b, a, &of_a)] {
         remember(side, peer.endpoint, identity).await?;
     }
     // Not before both have accepted one another: a node that belongs to a mesh is no new one.
@@ -163,8 +166,8 @@ fn check_installation(endpoint: &Endpoint, identity: &Identity, stride: Stride) 
         return Err(Error::refused(
             format!("{endpoint} is in another PostgreSQL cluster than when it was installed"),
             format!(
-                "if it was restored or copied: dbmail-mesh join --node {}. After a pg_upgrade, with nothing lost: update \
-                 dbmail_mesh.local_node set system_identifier = (select system_identifier from pg_control_system())",
+                "if it was restored or copied: dbmail-mesh join --node {}. After a pg_upgrade, with nothing lost: select \
+                 dbmail_mesh.is_what_it_was()",
                 endpoint.name
             ),
         ));
@@ -180,6 +183,23 @@ fn check_installation(endpoint: &Endpoint, identity: &Identity, stride: Stride) 
         return Err(Error::refused(
             format!("{endpoint} has mail in the storage format of dbmail 2 (table dbmail_messageblks)"),
             "run dbmail-util -M there until the table is empty",
+        ));
+    }
+    Ok(())
+}
+
+/// A node that was never admitted has given nobody anything: where contents are known by its number they are another database's, whose ids
+/// it would use again.
+async fn know_by_no_other(side: &Side<'_>, peer: &Endpoint, identity: &Identity) -> Result<()> {
+    // A copy has mail from before, which is proven to be equal.
+    if identity.mesh_id.is_some() || identity.adopted_uid > 0 {
+        return Ok(());
+    }
+    let row = ask::row(side.client, include_str!("../../sql/node/has_contents_of.sql"), &[&peer.id.0]).await?;
+    if row.get("has_some") {
+        return Err(Error::refused(
+            format!("{peer} is new, but {} has mail of another node with its number", side.endpoint),
+            format!("give it a number that was never used, or: dbmail-mesh join --node {}", peer.name),
         ));
     }
     Ok(())

@@ -128,8 +128,16 @@ impl Cursor {
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn start(target: &impl GenericClient, source: NodeId, snapshot: &str) -> Result<()> {
-        ask::run(target, include_str!("../../sql/target/start_cursor.sql"), &[&source.0, &snapshot]).await?;
+    pub async fn start(
+        target: &impl GenericClient,
+        source: NodeId,
+        snapshot: &str,
+        witness: Option<Witness>,
+    ) -> Result<()> {
+        let (id, xid) = (witness.map(|row| row.id), witness.map(|row| row.xid.to_string()));
+        let at = witness.map(|row| row.at);
+        let sql = include_str!("../../sql/target/start_cursor.sql");
+        ask::run(target, sql, &[&source.0, &snapshot, &id, &xid, &at]).await?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::cursor::{CopyStage, Cursor, Witness};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
 use super::tides::Tides;
 use crate::domain::ids::{MailboxId, NodeId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Keys of rows that changed on a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,13 +98,19 @@ fn keys_of(rows: &[Row]) -> Keys {
     keys
 }
 
-/// Whether the source has cut off changes that a target which has what `from` sees does not have.
+/// Whether the source has cut off changes that a target at `cursor` does not have.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn is_cut_off(source: &impl GenericClient, from: &str) -> Result<bool> {
-    let row = ask::row(source, include_str!("../../sql/source/current_snapshot.sql"), &[&from]).await?;
-    Ok(row.get("is_trimmed"))
+pub async fn is_cut_off(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
+    Ok(ask_for_snapshot(source, Some(cursor)).await?.get("is_trimmed"))
+}
+
+async fn ask_for_snapshot(source: &impl GenericClient, cursor: Option<&Cursor>) -> Result<Row> {
+    let witness = cursor.and_then(|cursor| cursor.witness);
+    let (from, id) = (cursor.map(|cursor| cursor.from.as_str()), witness.map(|row| row.id));
+    let (xid, at) = (witness.map(|row| row.xid.to_string()), witness.map(|row| row.at));
+    ask::row(source, include_str!("../../sql/source/current_snapshot.sql"), &[&from, &id, &xid, &at]).await
 }
 
 /// Whether the source has gone back in time: it has forgotten something of what a target at `cursor` has applied.
@@ -158,12 +164,19 @@ impl<'a> SourceRead<'a> {
         &self.transaction
     }
 
-    /// This read's snapshot, as text, for a target that has taken over what the snapshot `from` sees.
+    /// This read's snapshot, as text, for a target that is at `cursor`.
     ///
     /// # Errors
-    /// `Refused` when changes were cut off that the target does not have; `Unreachable`, `Transient`.
-    pub async fn snapshot(&self, from: Option<&str>) -> Result<String> {
-        let row = ask::row(&self.transaction, include_str!("../../sql/source/current_snapshot.sql"), &[&from]).await?;
+    /// `Refused` when changes were cut off that the target does not have, or no link may touch the source; `Transient` when the source has
+    /// gone back in time, for whoever opens the link anew to deal with; `Unreachable`.
+    pub async fn snapshot(&self, cursor: Option<&Cursor>) -> Result<String> {
+        let row = ask_for_snapshot(&self.transaction, cursor).await?;
+        if row.get("went_back") {
+            return Err(Error::new(Kind::Transient, "the source has gone back in time"));
+        }
+        if row.get("stays_out") {
+            return Err(Error::new(Kind::Transient, "the source takes no part in the mesh any more"));
+        }
         if row.get("is_trimmed") {
             return Err(Error::refused(
                 "the source has cut off changes that the target had not taken over (worker.outbox_rows_max)",
@@ -171,6 +184,15 @@ impl<'a> SourceRead<'a> {
             ));
         }
         Ok(row.get("snapshot"))
+    }
+
+    /// The newest row of the outbox.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn last_change(&self) -> Result<Option<Witness>> {
+        let row = ask::row_if_any(&self.transaction, include_str!("../../sql/source/last_change.sql"), &[]).await?;
+        Ok(row.map(|row| Witness { id: row.get("id"), xid: row.get("xid"), at: row.get("at") }))
     }
 
     /// The next keys behind `cursor`, at most `limit`, and the cursor behind them.
@@ -185,7 +207,7 @@ impl<'a> SourceRead<'a> {
     }
 
     async fn changed_keys(&self, cursor: &Cursor, limit: i64) -> Result<(Keys, Cursor)> {
-        let now = self.snapshot(Some(&cursor.from)).await?;
+        let now = self.snapshot(Some(cursor)).await?;
         let to = cursor.to.clone().unwrap_or(now);
         // Most ranges fit one batch; only a larger one has to be read in order, from the start of the outbox.
         if cursor.to.is_none() {

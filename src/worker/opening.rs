@@ -1,5 +1,7 @@
 //! How a link begins: the two nodes are admitted to one another, and neither may have gone back in time.
 
+use deadpool_postgres::GenericClient;
+
 use super::hub::{Hub, Node};
 use crate::domain::membership::FENCE_GAP;
 use crate::error::{Error, Result};
@@ -18,6 +20,8 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
     let founder = founder(hub).await;
     let of_target = target.writer().await?;
     let mut of_source = source.reader().await?;
+    keep_out_if_moved(&of_source, &source.endpoint, &of_target).await?;
+    keep_out_if_moved(&of_target, &target.endpoint, &of_source).await?;
     admission::admit(
         &Side { endpoint: &source.endpoint, client: &of_source },
         &Side { endpoint: &target.endpoint, client: &of_target },
@@ -29,7 +33,7 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
     let (source, target) = (&source.endpoint, &target.endpoint);
     let read = SourceRead::begin(&mut of_source).await?;
     let snapshot = read.snapshot(None).await?;
-    Cursor::start(&of_target, source.id, &snapshot).await?;
+    Cursor::start(&of_target, source.id, &snapshot, read.last_change().await?).await?;
     let stored = Cursor::read(&of_target, source.id)
         .await?
         .ok_or_else(|| Error::new(crate::error::Kind::Transient, format!("the cursor for {source} is gone again")))?;
@@ -58,6 +62,17 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
         return Err(went_back(target, why));
     }
     Ok(stored)
+}
+
+/// A database that is in another cluster than it was may have been restored: it is not admitted, and until somebody has said what it is it
+/// hands out nothing that the peer knows.
+async fn keep_out_if_moved(client: &impl GenericClient, node: &Endpoint, peer: &impl GenericClient) -> Result<()> {
+    let identity = Identity::read(node, client).await?;
+    if identity.moved && !identity.stays_out && identity.mesh_id.is_some() {
+        fence::raise(peer, client, node.id, FENCE_GAP).await?;
+        fence::stay_out(client, "it is in another PostgreSQL cluster than it was").await?;
+    }
+    Ok(())
 }
 
 fn went_back(node: &Endpoint, why: String) -> Error {

@@ -84,12 +84,12 @@ async fn look_at(node: &Member, peer: &Member) -> Result<PeerFacts> {
     }
     if let Some(taken_over) = Cursor::read(&peer.client, id).await? {
         facts.has_more_of_it = scan::source_went_back(&node.client, &taken_over).await?;
-        facts.is_cut_off = scan::is_cut_off(&node.client, &taken_over.from).await?;
+        facts.is_cut_off = scan::is_cut_off(&node.client, &taken_over).await?;
     }
     match Cursor::read(&node.client, peer.endpoint.id).await? {
         Some(has) => {
             facts.was_told_more = scan::target_went_back(&peer.client, id, &has.from).await?;
-            facts.has_trimmed = scan::is_cut_off(&peer.client, &has.from).await?;
+            facts.has_trimmed = scan::is_cut_off(&peer.client, &has).await?;
         }
         // It has told that it holds something, and knows nothing of it.
         None => facts.was_told_more = says.get("has_acknowledged"),

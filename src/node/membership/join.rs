@@ -1,13 +1,23 @@
 //! Making a node a member (again).
 
-use deadpool_postgres::{GenericClient, Transaction};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Client;
+use tokio_postgres::Row;
 
 use super::suspects::Suspects;
-use super::{Member, fence, look};
-use crate::domain::ids::NodeId;
-use crate::domain::membership::{Cleared, FENCE_GAP, Facts, Misfit, Standing};
-use crate::error::{Error, Result};
-use crate::node::ask;
+use super::{Member, committed, fence, look};
+use crate::domain::membership::{FENCE_GAP, Facts, Misfit, Standing};
+use crate::error::{Error, Kind, Result};
+use crate::node::{ask, locks};
+
+/// How long transactions are waited for that were open when the sequences were raised.
+const OPEN_MAX: Duration = Duration::from_secs(60);
+/// How long a statement waits for a lock that dbmail may hold, and how often it is tried.
+const LOCK_MS: i32 = 250;
+const LOCK_TRIES: u32 = 50;
+/// Rows of the outbox that are removed at once.
+const ROWS_AT_ONCE: i64 = 10_000;
 
 /// What was done to a node before its links begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,27 +38,52 @@ pub struct Joined {
 /// # Errors
 /// `Refused` when it cannot become a member, with what to do; `Unreachable`, `Transient`.
 pub async fn prepare(node: &mut Member, peers: &[Member]) -> Result<Joined> {
+    if !ask::row(&node.client, include_str!("../../../sql/node/lock_join.sql"), &[]).await?.get::<_, bool>("locked") {
+        return Err(Error::refused(
+            format!("another join of {} is under way", node.endpoint),
+            "wait until it has ended",
+        ));
+    }
     let facts = look(node, peers).await?;
     let standing = facts.standing().map_err(|misfit| refusal(node, &facts, &misfit))?;
     let (born_again, found_again) = (Vec::new(), Vec::new());
     let mut joined = Joined { standing: standing.clone(), born_again, found_again, readdressed: 0 };
     match &standing {
         Standing::New | Standing::Member => return Ok(joined),
-        Standing::Copy { of } => renew(node, peers, &format!("it was a copy of node {of}"), None, &mut joined).await?,
+        Standing::Copy { of } => {
+            let why = format!("it was a copy of node {of}");
+            fence::stay_out(&node.client, &why).await?;
+            renew(node, peers, &why).await?;
+        }
         Standing::Restored { why } => {
+            fence::stay_out(&node.client, why).await?;
             // From here on it hands out nothing that anybody knows; what it has handed out so far is looked at then.
-            raise(node.endpoint.id, &node.client, peers).await?;
-            let suspects = Suspects::find(node, facts.moved).await?;
-            renew(node, peers, why, Some(suspects), &mut joined).await?;
+            raise(node, peers, FENCE_GAP).await?;
+            await_open_transactions(node).await?;
+            mend(node, peers, facts.moved, &mut joined).await?;
+            renew(node, peers, why).await?;
+        }
+        Standing::Anew if node.identity.adopted_uid > 0 => {
+            return Err(Error::refused(
+                format!("{} had mail before it was installed, and its number was another database's", node.endpoint),
+                "empty its dbmail database, then migrate down and up; or give it a number that was never used",
+            ));
         }
         Standing::Anew => {
-            raise(node.endpoint.id, &node.client, peers).await?;
+            fence::stay_out(&node.client, "it was installed under a number that was in use").await?;
+            raise(node, peers, FENCE_GAP).await?;
+            await_open_transactions(node).await?;
             let own = ask::rows(&node.client, include_str!("../../../sql/node/own_contents.sql"), &[]).await?;
             let own: Vec<i64> = own.iter().map(|row| row.get(0)).collect();
             ask::row(&node.client, include_str!("../../../sql/node/readdress.sql"), &[&own]).await?;
             joined.readdressed = own.len();
+            // It is empty, which is all that admission would prove.
+            let mesh = peers.iter().find_map(|peer| peer.identity.mesh_id.clone());
+            ask::run(&node.client, include_str!("../../../sql/node/join_mesh.sql"), &[&mesh]).await?;
         }
-        Standing::Renewed | Standing::Left | Standing::TooLongAway => {}
+        // It has forgotten nothing; what others know of its numbers is raised above all the same.
+        Standing::Left | Standing::TooLongAway => raise(node, peers, 0).await?,
+        Standing::Renewed => {}
     }
     let is_unaware = |peer: &&Member| {
         let known = facts.peers.iter().find(|says| says.id == peer.identity.id.0).and_then(|says| says.knows.as_ref());
@@ -73,46 +108,96 @@ async fn readmit(host: &Member, guest: &Member) -> Result<()> {
     Ok(())
 }
 
-async fn raise(id: NodeId, client: &impl GenericClient, peers: &[Member]) -> Result<()> {
+async fn raise(node: &Member, peers: &[Member], gap: i64) -> Result<()> {
     for peer in peers {
-        fence::raise(&peer.client, client, id, FENCE_GAP).await?;
+        fence::raise(&peer.client, &node.client, node.endpoint.id, gap).await?;
     }
     Ok(())
 }
 
-/// Makes it another incarnation, in one transaction; a copy also another node.
-async fn renew(
-    node: &mut Member,
-    peers: &[Member],
-    why: &str,
-    suspects: Option<Suspects>,
-    joined: &mut Joined,
-) -> Result<()> {
-    let (cleared, mailboxes) = match &suspects {
-        Some(suspects) => (suspects.clear(peers).await?, suspects.other_mailboxes(peers).await?),
-        None => (Cleared::default(), Vec::new()),
-    };
-    let transaction = node.client.transaction().await?;
-    joined.found_again = pairs(&transaction, include_str!("../../../sql/node/found_again.sql"), &mailboxes).await?;
-    let births: Vec<i64> = cleared.born_again.iter().map(|birth| birth.0).collect();
-    joined.born_again = pairs(&transaction, include_str!("../../../sql/node/bear_again.sql"), &births).await?;
-    ask::row(&transaction, include_str!("../../../sql/node/readdress.sql"), &[&cleared.readdressed]).await?;
-    joined.readdressed = cleared.readdressed.len();
-    let (id, name) = (node.endpoint.id.0, node.endpoint.name.as_str());
-    let row = ask::row(&transaction, include_str!("../../../sql/node/become.sql"), &[&id, &name, &why]).await?;
-    // A copy counts in its own class only from here on.
-    raise(node.endpoint.id, &transaction, peers).await?;
-    // Its links stay away until all peers have been told.
-    fence::stay_out(&transaction, why).await?;
-    transaction.commit().await?;
-    node.identity.incarnation = row.get(0);
+/// A delivery that drew its number before the sequences were raised may commit later: it is waited for.
+async fn await_open_transactions(node: &Member) -> Result<()> {
+    let then = committed(node).await?;
+    let begun = Instant::now();
+    while ask::row(&node.client, include_str!("../../../sql/node/still_open.sql"), &[&then]).await?.get("still_open") {
+        if begun.elapsed() > OPEN_MAX {
+            let what = format!("a transaction on {} has been open for longer than {OPEN_MAX:?}", node.endpoint);
+            return Err(Error::refused(what, "end it (pg_stat_activity tells which), and call join again"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 
-/// Old and new ids.
-async fn pairs(transaction: &Transaction<'_>, sql: &str, ids: &[i64]) -> Result<Vec<(i64, i64)>> {
-    let rows = ask::rows(transaction, sql, &[&ids]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+/// Looks at what a forgetful node has delivered and created under numbers that may belong to others, each in a short transaction of its
+/// own: dbmail may be at work. What was mended is no suspect any more when this is done again.
+async fn mend(node: &mut Member, peers: &[Member], moved: bool, joined: &mut Joined) -> Result<()> {
+    let suspects = Suspects::find(node, moved).await?;
+    for id in suspects.other_mailboxes(peers).await? {
+        let new = under_guard(node, include_str!("../../../sql/node/found_again.sql"), &[&id]).await?;
+        joined.found_again.extend(new.get::<_, Option<i64>>(0).map(|new| (id, new)));
+    }
+    let (cleared, shared) = suspects.clear(peers).await?;
+    let forgotten: Vec<i64> = cleared.forgotten.iter().map(|birth| birth.0).collect();
+    under_guard(node, include_str!("../../../sql/node/forget_death.sql"), &[&forgotten]).await?;
+    under_guard(node, include_str!("../../../sql/node/readdress.sql"), &[&cleared.readdressed]).await?;
+    joined.readdressed = cleared.readdressed.len();
+    for birth in cleared.born_again {
+        let new = under_guard(node, include_str!("../../../sql/node/bear_again.sql"), &[&birth.0]).await?;
+        let Some(new) = new.get::<_, Option<i64>>(0) else { continue };
+        joined.born_again.push((birth.0, new));
+        for peer in shared.get(&birth).into_iter().flatten().filter_map(|&at| peers.get(at)) {
+            let sql = include_str!("../../../sql/node/is_born_as.sql");
+            if !under_guard_of(&peer.client, sql, &[&birth.0, &new]).await?.get::<_, bool>(0) {
+                tracing::warn!(
+                    node = peer.endpoint.name,
+                    uid = birth.0,
+                    "has another number by now; it stays there twice"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn under_guard(node: &Member, sql: &str, params: ask::Params<'_>) -> Result<Row> {
+    under_guard_of(&node.client, sql, params).await
+}
+
+/// In a transaction as the worker's are: bounded by the server, and tried again where a lock could not be had.
+async fn under_guard_of(client: &Client, sql: &str, params: ask::Params<'_>) -> Result<Row> {
+    let mut tries = 0;
+    loop {
+        match try_under_guard(client, sql, params).await {
+            Err(error) if error.kind() == Kind::Transient && tries < LOCK_TRIES => tries += 1,
+            done => return done,
+        }
+        client.batch_execute("rollback").await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn try_under_guard(client: &Client, sql: &str, params: ask::Params<'_>) -> Result<Row> {
+    client.batch_execute("begin").await?;
+    locks::begin_apply(client, LOCK_MS).await?;
+    let row = ask::row(client, sql, params).await?;
+    client.batch_execute("commit").await?;
+    Ok(row)
+}
+
+/// Makes it another incarnation without any progress; a copy also another node.
+async fn renew(node: &mut Member, peers: &[Member], why: &str) -> Result<()> {
+    while ask::row(&node.client, include_str!("../../../sql/node/forget_changes.sql"), &[&ROWS_AT_ONCE])
+        .await?
+        .get::<_, i64>(0)
+        > 0
+    {}
+    ask::row(&node.client, include_str!("../../../sql/node/forget_progress.sql"), &[]).await?;
+    let (id, name) = (node.endpoint.id.0, node.endpoint.name.as_str());
+    let row = ask::row(&node.client, include_str!("../../../sql/node/become.sql"), &[&id, &name, &why]).await?;
+    node.identity.incarnation = row.get(0);
+    // A copy counts in its own class only from here on.
+    raise(node, peers, FENCE_GAP).await
 }
 
 fn refusal(node: &Member, facts: &Facts, misfit: &Misfit) -> Error {

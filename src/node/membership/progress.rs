@@ -55,6 +55,5 @@ pub async fn clock(node: &Member) -> Result<Timestamp> {
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn committed(node: &Member) -> Result<String> {
-    let sql = include_str!("../../../sql/source/current_snapshot.sql");
-    Ok(ask::row(&node.client, sql, &[&None::<&str>]).await?.get(0))
+    Ok(ask::row(&node.client, include_str!("../../../sql/node/committed.sql"), &[]).await?.get("snapshot"))
 }

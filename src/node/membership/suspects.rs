@@ -1,6 +1,6 @@
 //! What a node that has forgotten something has delivered and created since nobody knows when, and what its peers know under these ids.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Row;
 
@@ -14,8 +14,7 @@ use crate::node::ask;
 pub(super) struct Suspects {
     messages: Vec<Suspect>,
     unique_ids: Vec<String>,
-    /// With the stamps of their creation.
-    mailboxes: Vec<(i64, i64)>,
+    mailboxes: Vec<(i64, Naming)>,
 }
 
 impl Suspects {
@@ -27,18 +26,25 @@ impl Suspects {
             noted_us: row.get("noted_us"),
             physmessage: row.get("physmessage_id"),
             has_content_alone: row.get("is_alone"),
+            is_dead: row.get("is_dead"),
+        };
+        let naming = |row: &Row| Naming {
+            stamp: row.get("name_stamp"),
+            is_later: row.get("renamed"),
+            is_alive: !row.get::<_, bool>("has_ended"),
+            owner: row.get("owner"),
         };
         let mailboxes =
             ask::rows(&node.client, include_str!("../../../sql/node/suspect_mailboxes.sql"), &[&moved]).await?;
         Ok(Self {
             messages: rows.iter().map(suspect).collect(),
             unique_ids: rows.iter().map(|row| row.get("unique_id")).collect(),
-            mailboxes: mailboxes.iter().map(|row| (row.get("mailbox_idnr"), row.get("name_stamp"))).collect(),
+            mailboxes: mailboxes.iter().map(|row| (row.get("mailbox_idnr"), naming(row))).collect(),
         })
     }
 
-    /// What becomes of the messages.
-    pub(super) async fn clear(&self, peers: &[Member]) -> Result<Cleared> {
+    /// What becomes of the messages, and on which peers each of them is.
+    pub(super) async fn clear(&self, peers: &[Member]) -> Result<(Cleared, BTreeMap<BirthUid, Vec<usize>>)> {
         let births: Vec<i64> = self.messages.iter().map(|suspect| suspect.birth.0).collect();
         let mut known = Vec::new();
         for peer in peers {
@@ -46,7 +52,12 @@ impl Suspects {
             let rows = ask::rows(&peer.client, sql, &[&births, &self.unique_ids]).await?;
             known.push(rows.iter().map(known_as).collect::<Result<Vec<_>>>()?);
         }
-        Ok(clear(&self.messages, &known))
+        let mut shared: BTreeMap<BirthUid, Vec<usize>> = BTreeMap::new();
+        for (peer, of_peer) in known.iter().enumerate() {
+            let same = self.messages.iter().zip(of_peer).filter(|(_, known)| **known == Known::Same);
+            same.for_each(|(suspect, _)| shared.entry(suspect.birth).or_default().push(peer));
+        }
+        Ok((clear(&self.messages, &known), shared))
     }
 
     /// Mailboxes whose ids belong to others.
@@ -58,9 +69,14 @@ impl Suspects {
                 ask::rows(&peer.client, include_str!("../../../sql/node/known_of_mailboxes.sql"), &[&ids]).await?;
             for row in &rows {
                 let id: i64 = row.get("mailbox_idnr");
-                let known = Naming { stamp: row.get("stamp"), is_later: row.get("is_later") };
+                let known = Naming {
+                    stamp: row.get("stamp"),
+                    is_later: row.get("is_later"),
+                    is_alive: row.get("is_alive"),
+                    owner: row.get("owner"),
+                };
                 let ours = self.mailboxes.iter().find(|(ours, _)| *ours == id);
-                if ours.is_some_and(|(_, created)| is_another(*created, known)) {
+                if ours.is_some_and(|(_, ours)| is_another(ours, &known)) {
                     others.insert(id);
                 }
             }

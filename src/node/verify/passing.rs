@@ -23,9 +23,7 @@ impl Moment {
     /// Takes it.
     pub(super) async fn now(nodes: &Nodes) -> Result<Self> {
         let of = async |node: &Node| {
-            let row =
-                ask::row(&node.client, include_str!("../../../sql/source/current_snapshot.sql"), &[&None::<&str>])
-                    .await?;
+            let row = ask::row(&node.client, include_str!("../../../sql/node/committed.sql"), &[]).await?;
             Ok::<_, crate::error::Error>((node.endpoint.id, row.get(0)))
         };
         Ok(Self(try_join_all(nodes.all().map(of)).await?))

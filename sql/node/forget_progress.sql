@@ -1,0 +1,1 @@
+select dbmail_mesh.forget_progress()
