@@ -228,7 +228,9 @@ impl Stage {
         self.rest().await;
         let log = File::options().create(true).append(true).open(self.folder.path().join("worker.log")).unwrap();
         let mut command = self.command("dbmail-mesh");
-        command.args(["--set", "mesh.settle_after=200ms", "--set", "mesh.patience=1s", "run"]).args(arguments);
+        command.args(["--set", "mesh.settle_after=200ms", "--set", "mesh.patience=1s"]);
+        // Documents are run at once, and not each can have the port.
+        command.args(["--set", "health.listen=", "run"]).args(arguments);
         self.worker = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
 
