@@ -47,6 +47,8 @@ impl Stage {
         let settings = folder.path().join("mesh.toml");
         let mut stage = Self { nodes: Vec::new(), left_out: None, worker: None, masks: Vec::new(), folder };
         stage.mask(&settings.display().to_string(), "/etc/dbmail-mesh/mesh.toml");
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        stage.mask(&format!("root@{}", host.trim()), "root@db1");
         for (id, name) in (1..).zip(names) {
             let database = fresh_dbmail("docs").await.unwrap().get_dbname().unwrap().to_owned();
             let url = shared_cluster().await.unwrap().url(&database);
@@ -214,6 +216,9 @@ impl Stage {
             .env("PATH", format!("{}:{path}", self.folder.path().display()))
             .env("DBMAIL_MESH_CONFIG", self.settings())
             .env("TZ", "UTC")
+            // Who a pause is by.
+            .env("USER", "root")
+            .env_remove("SUDO_USER")
             .env("PAGER", "cat")
             .env("COLUMNS", "200")
             .env("PGHOST", host)
