@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Member;
 use crate::domain::ids::NodeId;
 use crate::error::Result;
-use crate::node::{ask, wait};
+use crate::node::ask;
 
 /// One link into the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,14 +50,11 @@ pub async fn clock(node: &Member) -> Result<Timestamp> {
     Ok(ask::row(&node.client, include_str!("../../../sql/node/now.sql"), &[]).await?.get(0))
 }
 
-/// What is committed on a node now, as a snapshot in text form. The links out of it are asked to store soon how far they are.
+/// What is committed on a node now, as a snapshot in text form.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn committed(node: &Member) -> Result<String> {
     let sql = include_str!("../../../sql/source/current_snapshot.sql");
-    let snapshot = ask::row(&node.client, sql, &[&None::<&str>]).await?.get(0);
-    // A link that has nothing to do stores only now and then how far it is.
-    wait::mark(&node.client).await?;
-    Ok(snapshot)
+    Ok(ask::row(&node.client, sql, &[&None::<&str>]).await?.get(0))
 }
