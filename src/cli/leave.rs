@@ -8,6 +8,7 @@ use super::{Common, OK};
 use crate::config::duration;
 use crate::error::{Error, Kind, Result};
 use crate::node::membership::{Member, committed, dismiss, has_given_all};
+use crate::node::wait::mark;
 
 /// Takes a node out of the mesh: waits until the others have all that it has, then has them keep nothing for it any more.
 ///
@@ -58,6 +59,8 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
 /// Waits until all others have what the node has now.
 async fn await_given(node: &Member, others: &[Member], timeout: Duration) -> Result<()> {
     let snapshot = committed(node).await?;
+    // A link that has nothing to do stores only now and then how far it is.
+    mark(&node.client).await?;
     let begun = Instant::now();
     for other in others {
         while !has_given_all(node, other, &snapshot).await? {

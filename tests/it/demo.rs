@@ -130,7 +130,9 @@ async fn a_finding_is_told_and_exit_code_1() {
 async fn a_killed_demo_leaves_nothing() {
     let mut demo = Demo::start("--nodes 4 --seconds 600");
     let client = demo.connect("mail_d").await;
-    let worker = || processes_of(demo.path()).into_iter().filter(|line| line.contains("mail.toml run")).count();
+    // Between the settings and the command are the worker's other arguments.
+    let runs = |line: &String| line.contains("mail.toml ") && line.contains(" run ");
+    let worker = || processes_of(demo.path()).iter().filter(|line| runs(line)).count();
     wait_until("a worker of the second part runs", || worker() == 1).await;
     drop(client);
     demo.child.kill().await.unwrap();

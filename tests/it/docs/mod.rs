@@ -32,7 +32,7 @@ use parse::{Block, Kind};
 use regex::Regex;
 
 /// So many documents are run at once: each has a worker of its own.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 /// The repository.
 fn root() -> &'static Path {

@@ -47,6 +47,8 @@ impl Stage {
         let settings = folder.path().join("mesh.toml");
         let mut stage = Self { nodes: Vec::new(), left_out: None, worker: None, masks: Vec::new(), folder };
         stage.mask(&settings.display().to_string(), "/etc/dbmail-mesh/mesh.toml");
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        stage.mask(&format!("root@{}", host.trim()), "root@db1");
         for (id, name) in (1..).zip(names) {
             let database = fresh_dbmail("docs").await.unwrap().get_dbname().unwrap().to_owned();
             let url = shared_cluster().await.unwrap().url(&database);
@@ -214,6 +216,9 @@ impl Stage {
             .env("PATH", format!("{}:{path}", self.folder.path().display()))
             .env("DBMAIL_MESH_CONFIG", self.settings())
             .env("TZ", "UTC")
+            // Who a pause is by.
+            .env("USER", "root")
+            .env_remove("SUDO_USER")
             .env("PAGER", "cat")
             .env("COLUMNS", "200")
             .env("PGHOST", host)
@@ -228,7 +233,9 @@ impl Stage {
         self.rest().await;
         let log = File::options().create(true).append(true).open(self.folder.path().join("worker.log")).unwrap();
         let mut command = self.command("dbmail-mesh");
-        command.args(["--set", "mesh.settle_after=200ms", "--set", "mesh.patience=1s", "run"]).args(arguments);
+        command.args(["--set", "mesh.settle_after=200ms", "--set", "mesh.patience=1s"]);
+        // Documents are run at once, and not each can have the port.
+        command.args(["--set", "health.listen=", "run"]).args(arguments);
         self.worker = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
 

@@ -56,12 +56,16 @@ async fn a_large_message_passes_in_slices() {
     let mut mail = Mail::named("large");
     mail.parts = vec![(0..30 << 20).map(|_| random.u8(..)).collect(), b"small".to_vec()];
     let mut session = mesh.dbmail(1).await;
-    let uid = session.deliver(inbox, &mail).await.unwrap();
     let worker = WorkerProcess::start_with(&mesh, &["--set", "worker.batch_bytes=1MiB"]);
-    mesh.await_uids(2, inbox, &[uid.0]).await;
+    // What the program itself takes is not what is asked here; it grows with what is linked.
+    let small = session.deliver(inbox, &Mail::named("small")).await.unwrap();
+    mesh.await_uids(2, inbox, &[small.0]).await;
+    let before = worker.peak_memory();
+    let uid = session.deliver(inbox, &mail).await.unwrap();
+    mesh.await_uids(2, inbox, &[small.0, uid.0]).await;
     let peak = worker.peak_memory();
-    println!("peak memory of the worker: {} MiB", peak >> 20);
-    assert!(peak < 24 << 20, "the worker held {} MiB for a chunk of 1 MiB", peak >> 20);
+    println!("peak memory of the worker: {} MiB, {} KiB before the large message", peak >> 20, before >> 10);
+    assert!(peak - before < 8 << 20, "the worker took {} KiB for chunks of 1 MiB", (peak - before) >> 10);
     worker.kill().await;
     let there = mesh.dbmail(2).await.fetch(inbox, uid).await.unwrap().unwrap();
     assert_eq!(there.digest, mail.digest());
