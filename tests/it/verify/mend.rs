@@ -144,3 +144,30 @@ async fn a_message_that_stands_twice_is_found() {
     assert_eq!((code, differences(&report)), (1, set(&[format!("message {uid}: rows")])), "{report:#}");
     worker.stop().await;
 }
+
+/// Between looking and marking, somebody moves a message and unsubscribes: that is later than what the repair has to say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_changed_during_a_repair_wins() {
+    let rig = Rig::new("meanwhile", 2, 2).await;
+    let (uid, folder, inbox) = (rig.uid(0), rig.folder.0, rig.inbox.0);
+    let subscribe =
+        format!("insert into dbmail_subscription select user_idnr, {inbox} from dbmail_users where userid = 'alice'");
+    rig.mesh.run(1, &subscribe).await;
+    let worker = rig.mesh.work();
+    rig.mesh.await_count(2, "select count(*) from dbmail_subscription", 1).await;
+    worker.stop().await;
+
+    rig.mesh.run(1, &format!("update dbmail_messages set mailbox_idnr = {folder} where message_idnr = {uid}")).await;
+    rig.mesh.run(1, "delete from dbmail_subscription").await;
+    rig.mesh.run(2, &format!("select dbmail_mesh.restamp_place({uid}, {uid}, {inbox}, 0)")).await;
+    let restamp = "select dbmail_mesh.restamp_entry(e.kind, e.key, true, e.value, e.stamp, e.stamp) from dbmail_mesh.entry e where e.kind = 'subscription'";
+    rig.mesh.run(2, restamp).await;
+
+    let worker = rig.mesh.work();
+    let moved = format!("select count(*) from dbmail_messages where message_idnr = {uid} and mailbox_idnr = {folder}");
+    rig.mesh.await_count(2, &moved, 1).await;
+    rig.mesh.await_count(2, "select count(*) from dbmail_subscription", 0).await;
+    rig.mesh.await_equal(rig.inbox, 1).await;
+    worker.stop().await;
+    assert_eq!(rig.mesh.count(1, "select count(*) from dbmail_subscription").await, 0);
+}
