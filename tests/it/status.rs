@@ -468,3 +468,16 @@ async fn a_large_backlog_is_counted_up_to_a_bound() {
     assert_eq!((&link["lag_messages"], &link["changes_waiting"]), (&json!(100_001), &json!(100_001)));
     assert!(link["oldest_change_at"].is_string() && link["lag_error"].is_null(), "{link}");
 }
+
+/// It was taken out, or has gone back in time.
+#[tokio::test]
+async fn a_node_that_is_out_is_shown_as_such() {
+    let pair = Pair::at_rest().await;
+    pair.fra.batch_execute("select dbmail_mesh.stay_out('it has gone back in time')").await.unwrap();
+    let seen = pair.json("");
+    assert_eq!((&seen["nodes"][0]["out_reason"], &seen["nodes"][1]["mesh_id"]), (&Value::Null, &Value::Null));
+    assert_eq!(seen["nodes"][1]["out_reason"], "it has gone back in time");
+    let status = pair.file.run("status --check");
+    says(&status, &["fra: out of the mesh: it has gone back in time", "(run dbmail-mesh join --node fra)"]);
+    assert_eq!(pair.codes(""), ["node_out"]);
+}

@@ -150,8 +150,10 @@ impl Judging<'_> {
         if node.installed_id != Some(node.id) || node.installed_stride != Some(status.stride) {
             self.because(Reason::SettingsDiffer, None, "it was installed with another id or stride");
         }
-        // A mesh of one has nobody to be admitted by.
-        if node.mesh_id.is_none() && !self.links.is_empty() {
+        if let Some(reason) = &node.out_reason {
+            self.because(Reason::NotAdmitted, None, format!("it is out of the mesh: {reason}"));
+        } else if node.mesh_id.is_none() && !self.links.is_empty() {
+            // A mesh of one has nobody to be admitted by.
             self.because(Reason::NotAdmitted, None, "it belongs to no mesh yet");
         }
         if node.worker_active != Some(true) {
@@ -167,7 +169,10 @@ impl Judging<'_> {
         for link in self.links.clone() {
             self.source(link, agrees);
         }
-        if !self.links.is_empty() && self.reasons.is_empty() && !self.links.iter().any(|link| is_filled(link)) {
+        if !self.links.is_empty()
+            && self.reasons.is_empty()
+            && !self.links.iter().any(|link| is_filled(link) || self.joins(link))
+        {
             self.because(Reason::Empty, None, "it has taken over all mail from nobody yet");
         }
     }
@@ -182,7 +187,8 @@ impl Judging<'_> {
         if self.node_of(link).is_some_and(|other| other.paused.is_some()) {
             return self.ignoring(Reason::SourcePaused, source, "the source is paused");
         }
-        if self.node_of(link).is_none_or(|other| other.mesh_id.is_none() || other.mesh_id != self.node.mesh_id) {
+        let is_member = |other: &NodeStatus| other.mesh_id.is_some() && other.mesh_id == self.node.mesh_id;
+        if self.node.dismissed.contains(&link.source_id) || !self.node_of(link).is_some_and(is_member) {
             return self.ignoring(Reason::SourceNotMember, source, "the source is not a member of this mesh");
         }
         match link.state {
@@ -196,7 +202,7 @@ impl Judging<'_> {
             let text = format!("first copy is at {stage}");
             // One that is being filled itself has nothing that this node waits for.
             let is_new = self.is_being_filled(source) && self.links.iter().any(|other| is_filled(other));
-            if is_new {
+            if is_new || self.joins(link) {
                 return self.ignoring(Reason::FirstCopy, source, text);
             }
             return self.because(Reason::FirstCopy, Some(source), text);
@@ -259,6 +265,21 @@ impl Judging<'_> {
     /// How many sources are.
     fn silent(&self) -> usize {
         self.links.iter().filter(|link| self.is_silent(link)).count()
+    }
+
+    /// Whether a first copy from the source goes on only because the source joins this node: it is being filled from here, it began later,
+    /// and it was empty then or comes back. Of two nodes it can be said of one only, for each began after the other then; of two that both
+    /// came with mail of their own it is said of none.
+    fn joins(&self, link: &LinkStatus) -> bool {
+        let filled_from_here = |back: &&LinkStatus| {
+            back.target_id == link.source_id && back.source_id == self.node.id && back.copy_stage.is_some()
+        };
+        self.status.links.iter().any(|back| filled_from_here(&back))
+            && self.node_of(link).is_some_and(|source| {
+                source.came_with_mail == Some(false)
+                    && self.node.began_at.is_some()
+                    && source.began_at > self.node.began_at
+            })
     }
 
     fn is_being_filled(&self, name: &str) -> bool {
