@@ -171,3 +171,22 @@ async fn what_is_changed_during_a_repair_wins() {
     worker.stop().await;
     assert_eq!(rig.mesh.count(1, "select count(*) from dbmail_subscription").await, 0);
 }
+
+/// That no script is active is what the user said last; a script that is active behind the triggers' back is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn that_no_script_is_active_is_a_value() {
+    let rig = Rig::new("inactive", 2, 1).await;
+    let script = "insert into dbmail_sievescripts (owner_idnr, name, script, active)
+                  select user_idnr, 's', 'keep;', 1 from dbmail_users where userid = 'alice'";
+    rig.mesh.run(1, script).await;
+    let worker = rig.mesh.work();
+    let active = "select count(*) from dbmail_sievescripts where active = 1";
+    rig.mesh.await_count(2, active, 1).await;
+    rig.mesh.run(1, "update dbmail_sievescripts set active = 0").await;
+    rig.mesh.await_count(2, active, 0).await;
+    rig.behind(2, "update dbmail_sievescripts set active = 1").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
+    assert_eq!((code, report["repair"]["mended"].as_i64()), (0, Some(1)), "{report:#}");
+    assert_eq!((rig.mesh.count(1, active).await, rig.mesh.count(2, active).await), (0, 0));
+    worker.stop().await;
+}
