@@ -2,7 +2,8 @@
 -- A node that stays out of the mesh belongs to none: out_reason says why. dismissed: peers that are out by what this node knows.
 -- began_at: when it was installed, or joined anew; came_with_mail: with mail that was there before, and never joined anew.
 -- The lock is that of sql/target/lock_worker.sql: whoever holds it writes to this node.
-select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as installed_stride, case when n.left_at is null then n.mesh_id::text end as mesh_id,
+select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as installed_stride,
+       case when n.left_at is null then n.mesh_id::text end as mesh_id,
        case when n.left_at is not null then coalesce(n.left_why, 'it was taken out') end as out_reason,
        (select coalesce(array_agg(p.node_id), '{}') from dbmail_mesh.peer p where p.left_at is not null) as dismissed,
        greatest(n.installed_at, f.ended_at) as began_at, n.adopted_uid > 0 and f.ended_at is null as came_with_mail,

@@ -13,6 +13,9 @@ use super::{LinkState, LinkStatus, NodeStatus, Status};
 /// than other changes it may wait.
 const MODSEQ_GRACE: Duration = Duration::from_secs(10);
 
+/// So much longer than other changes a late message may wait for its new UID: a settlement gives a node that is stuck that time.
+const SETTLE_GRACE: Duration = Duration::from_secs(60);
+
 /// Whether a node is ready, and why not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Readiness {
@@ -77,6 +80,10 @@ pub enum Reason {
     Lag,
     /// HIGHESTMODSEQs of the source have been waiting for too long.
     Modseq,
+    /// Messages have been late for too long: they are not to be seen, or under a UID that will change.
+    Late,
+    /// Rows of sources could not be joined.
+    SetAside,
     /// Somebody came from a node that is gone, and not all of his messages were looked through.
     MovedReader,
     /// It is not known how the node is doing now.
@@ -98,6 +105,8 @@ pub fn readiness(status: &Status, node: &NodeStatus, max_lag: Duration) -> Readi
     if judging.can_be_asked() {
         judging.membership();
         judging.sources();
+        judging.late();
+        judging.set_aside();
         judging.moved_readers();
     }
     let Judging { reasons, ignored, .. } = judging;
@@ -243,6 +252,21 @@ impl Judging<'_> {
                 self.because(Reason::Modseq, Some(source), text);
             }
         }
+    }
+
+    fn late(&mut self) {
+        let (Some(count), Some(seconds)) = (self.node.late_messages, self.node.late_longest_seconds) else { return };
+        if seconds > (self.max_lag + SETTLE_GRACE).as_secs_f64() {
+            let text = format!("late messages that wait for a new UID: {count}, the first for {seconds:.0} s");
+            self.because(Reason::Late, None, text);
+        }
+    }
+
+    /// Everything else was joined, and the rows are tried again: to send clients elsewhere would help nobody for long.
+    fn set_aside(&mut self) {
+        let Some(count) = self.node.set_aside_rows.filter(|count| *count > 0) else { return };
+        let text = format!("rows that could not be joined, and are tried again: {count}");
+        self.ignored.push(Remark { code: Reason::SetAside, source: None, text });
     }
 
     /// They are looked after again each minute, until all nodes but the one that is gone could be asked.

@@ -71,7 +71,7 @@ fn a_mesh_at_rest_is_ready() {
 #[test]
 fn the_node_itself_must_be_fit() {
     type Change = fn(&mut NodeStatus);
-    let cases: [(Change, Reason); 8] = [
+    let cases: [(Change, Reason); 9] = [
         (|node| (node.reachable, node.error) = (false, Some("refused".into())), Reason::NodeUnreachable),
         (|node| node.error = Some("too slow".into()), Reason::NodeFailing),
         (|node| node.installed = Some(false), Reason::NotInstalled),
@@ -79,6 +79,7 @@ fn the_node_itself_must_be_fit() {
         (|node| node.installed_id = Some(5), Reason::SettingsDiffer),
         (|node| node.worker_active = Some(false), Reason::NoWorker),
         (|node| node.worker_active = None, Reason::NoWorker),
+        (|node| (node.late_messages, node.late_longest_seconds) = (Some(1), Some(70.1)), Reason::Late),
         (|node| node.readers_waiting = Some(1), Reason::MovedReader),
     ];
     for (change, reason) in cases {
@@ -225,4 +226,12 @@ fn a_node_that_is_out_is_the_one_that_is_refused() {
     (status.nodes[1].mesh_id, status.nodes[1].out_reason) = (None, Some("it has gone back in time".into()));
     let (reasons, ignored) = judged(&status);
     assert_eq!((reasons, ignored), (vec![vec![], vec![Reason::NotAdmitted]], vec![Reason::SourceNotMember]));
+}
+
+#[test]
+fn what_is_late_for_a_while_and_what_is_set_aside_keep_nobody_away() {
+    let mut status = mesh();
+    (status.nodes[0].late_messages, status.nodes[0].late_longest_seconds) = (Some(3), Some(69.0));
+    status.nodes[0].set_aside_rows = Some(1);
+    assert_eq!(judged(&status), (vec![vec![]; 3], vec![Reason::SetAside]));
 }
