@@ -98,6 +98,13 @@ comment on column dbmail_mesh.comparable.mailbox_idnr is 'The mailbox that it is
 comment on column dbmail_mesh.comparable.pending is 'It has ended, and stays until its messages have been taken out.';
 comment on column dbmail_mesh.comparable.value is 'What must be the same. Of the credentials only an MD5 is shown.';
 
+create function dbmail_mesh.stamp_above(known bigint) returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select ((known >> 12) + 1) * 4096 + n.node_id from dbmail_mesh.local_node n
+$$;
+comment on function dbmail_mesh.stamp_above is 'Part of verify --repair: the stamp that is just later than one that was seen. Not the clock''s: what somebody wrote since then has to win.';
+
 -- A message is in different mailboxes, and no stamp says which is right: one node says so. One message a transaction, so that its row is
 -- the only lock that dbmail may want.
 create function dbmail_mesh.restamp_place(birth bigint, row_number bigint, mailbox bigint, above bigint) returns boolean
@@ -109,8 +116,8 @@ begin
   if not found then
     return false;
   end if;
-  insert into dbmail_mesh.message_register as r (birth_uid, place) values (birth, dbmail_mesh.next_stamp(above))
-  on conflict (birth_uid) do update set place = dbmail_mesh.next_stamp(greatest(r.place, above));
+  insert into dbmail_mesh.message_register as r (birth_uid, place) values (birth, dbmail_mesh.stamp_above(above))
+  on conflict (birth_uid) do update set place = dbmail_mesh.stamp_above(greatest(r.place, above));
   perform dbmail_mesh.note('m', birth);
   return true;
 end
@@ -126,12 +133,12 @@ declare
 begin
   if seen is null then
     insert into dbmail_mesh.entry (kind, key, stamp, present, value)
-    values (what, which, dbmail_mesh.next_stamp(above), is_there, coalesce(content, '{}'))
+    values (what, which, dbmail_mesh.stamp_above(above), is_there, coalesce(content, '{}'))
     on conflict do nothing
     returning id into known;
   else
     update dbmail_mesh.entry e
-    set stamp = dbmail_mesh.next_stamp(greatest(e.stamp, above)), present = is_there, value = coalesce(content, e.value),
+    set stamp = dbmail_mesh.stamp_above(greatest(e.stamp, above)), present = is_there, value = coalesce(content, e.value),
         dropped_in = null, stamp_before = null
     where e.kind = what and e.key = which and e.stamp = seen
     returning e.id into known;

@@ -83,9 +83,11 @@ pub struct Registered {
 
 impl Registered {
     /// The order in which nodes are right. A row that is gone though the register says that it is there was not deleted by dbmail: whoever
-    /// has it is right.
+    /// has it is right. One that is there though the register says that it was deleted was not put there by dbmail: whoever does not have
+    /// it is right.
     fn rank(&self) -> (i64, &Option<String>) {
         match (&self.row, self.present) {
+            (Some(_), false) if self.stamp.is_some() => (-2, &None),
             (None, true) => (-1, &None),
             (None, false) if self.stamp.is_none() => (-1, &None),
             (row, _) => (self.stamp.unwrap_or(0), row),
@@ -147,6 +149,11 @@ mod tests {
             // One that dbmail deleted later stays deleted, and one that was deleted before does not.
             ([node(Some("a"), Some(5), true), node(None, Some(7), false)], 1),
             ([node(Some("a"), Some(7), true), node(None, Some(5), false)], 0),
+            // A row that somebody put back behind the triggers' back stays deleted.
+            ([node(Some("a"), Some(5), false), node(None, Some(5), false)], 1),
+            ([node(None, Some(5), false), node(Some("a"), Some(5), false)], 0),
+            ([node(Some("a"), Some(5), false), node(None, None, false)], 1),
+            ([node(Some("a"), Some(5), false), node(Some("b"), Some(7), true)], 1),
             // The greater value, and of equal ones the first node.
             ([node(Some("a"), Some(5), true), node(Some("b"), Some(5), true)], 1),
             ([node(Some("a"), Some(5), true), node(Some("a"), Some(5), true)], 0),

@@ -96,6 +96,8 @@ impl Goals {
 pub struct Hidden {
     /// Messages that wait for a UID, or for a place.
     pub late: i64,
+    /// Mailboxes and users that are deleted or merged, and not gone.
+    pub ending: i64,
     /// Rows of each source that could not be joined.
     pub set_aside: BTreeMap<NodeId, i64>,
 }
@@ -103,7 +105,7 @@ pub struct Hidden {
 impl Hidden {
     /// Whether there is nothing.
     pub fn is_nothing(&self) -> bool {
-        self.late == 0 && self.set_aside.is_empty()
+        self.late == 0 && self.ending == 0 && self.set_aside.is_empty()
     }
 }
 
@@ -115,7 +117,11 @@ impl Hidden {
 pub async fn hidden(client: &impl GenericClient, at: Timestamp, settled: bool) -> Result<Hidden> {
     let row = ask::row(client, include_str!("../../sql/wait/hidden.sql"), &[&at, &settled]).await?;
     let (sources, rows): (Vec<i16>, Vec<i64>) = (row.get("sources"), row.get("rows"));
-    Ok(Hidden { late: row.get("late"), set_aside: sources.into_iter().map(NodeId).zip(rows).collect() })
+    Ok(Hidden {
+        late: row.get("late"),
+        ending: row.get("ending"),
+        set_aside: sources.into_iter().map(NodeId).zip(rows).collect(),
+    })
 }
 
 /// How many rows of an outbox are looked at for HIGHESTMODSEQs: those of the last moments on the busiest node.

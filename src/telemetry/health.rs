@@ -1,5 +1,6 @@
 //! The listener: `/metrics`, `/healthz`, `/readyz`.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +45,14 @@ pub struct Health {
 /// Takes the port, so that a command which cannot have it ends before it has begun.
 ///
 /// # Errors
-/// `Usage` when it cannot be had.
+/// `Unreachable` when it is taken, or the address is not there (yet): whoever starts the command anew gets it later. Else `Usage`.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        Error::new(Kind::Usage, format!("health.listen = \"{address}\": cannot listen there: {error}"))
+        let kind = match error.kind() {
+            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => Kind::Unreachable,
+            _ => Kind::Usage,
+        };
+        Error::new(kind, format!("health.listen = \"{address}\": cannot listen there: {error}"))
             .remedy("choose another port, or \"\" for none; another dbmail-mesh run may have it")
             .source(error)
     })

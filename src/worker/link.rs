@@ -221,7 +221,7 @@ impl Link {
         let hub = self.hub.clone();
         let (source, target) = (hub.node(self.source)?, hub.node(self.target)?);
         let mut bell = source.bell();
-        self.stand_still(source, target, &mut bell).await?;
+        self.stand_still(source, target).await?;
         if !self.guard.is_active() {
             return Ok(());
         }
@@ -267,14 +267,13 @@ impl Link {
     }
 
     /// Waits for as long as the link is paused.
-    async fn stand_still(&mut self, source: &Node, target: &Node, bell: &mut Doorbell) -> Result<()> {
+    async fn stand_still(&mut self, source: &Node, target: &Node) -> Result<()> {
         let mut stood = false;
         while self.guard.is_active() && self.halt.is_on(source, target).await? {
             (stood, self.reported) = (true, None);
             self.vital.wait();
-            self.rest(bell, LOOK_INTERVAL).await;
-            // The bell may ring all the time.
-            tokio::time::sleep(self.hub.worker.poll_min).await;
+            // Not until the bell rings: it may ring all the time.
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
         if stood && self.guard.is_active() {
             self.report(State::Working, None).await;

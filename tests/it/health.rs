@@ -295,9 +295,12 @@ async fn a_port_that_is_taken_ends_the_command_before_it_begins() {
     let address = taken.local_addr().unwrap();
     let file = File::with_nodes(&[NOWHERE.to_owned()]);
     let run = file.run(&format!("--set health.listen={address} run"));
-    assert_eq!(run.code, 2, "{run:?}");
+    assert_eq!(run.code, 3, "a supervisor tries again: {run:?}");
     let text = format!("health.listen = \"{address}\": cannot listen there: Address already in use");
     assert!(run.err.contains(&text) && run.err.contains("another dbmail-mesh run may have it"), "{}", run.err);
+
+    let elsewhere = file.run("--set health.listen=192.0.2.1:17143 run");
+    assert_eq!(elsewhere.code, 3, "the address may come: {elsewhere:?}");
 }
 
 #[tokio::test]

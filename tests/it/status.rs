@@ -455,3 +455,28 @@ async fn a_plan_is_made_of_the_nodes_that_answer() {
     let plan = File::with_nodes(&[NOWHERE.to_owned()]).run("plan");
     assert_eq!((plan.code, plan.out.as_str()), (3, ""), "{plan:?}");
 }
+
+/// However many changes wait, to look at them costs the same.
+#[tokio::test]
+async fn a_large_backlog_is_counted_up_to_a_bound() {
+    let pair = Pair::at_rest().await;
+    let fill = "insert into dbmail_mesh.outbox (kind, key) select 'm', g from generate_series(1, 100500) g";
+    pair.ams.batch_execute(fill).await.unwrap();
+    let seen = pair.json("");
+    let link = link(&seen, "ams", "fra");
+    assert_eq!((&link["lag_messages"], &link["changes_waiting"]), (&json!(100_001), &json!(100_001)));
+    assert!(link["oldest_change_at"].is_string() && link["lag_error"].is_null(), "{link}");
+}
+
+/// It was taken out, or has gone back in time.
+#[tokio::test]
+async fn a_node_that_is_out_is_shown_as_such() {
+    let pair = Pair::at_rest().await;
+    pair.fra.batch_execute("select dbmail_mesh.stay_out('it has gone back in time')").await.unwrap();
+    let seen = pair.json("");
+    assert_eq!((&seen["nodes"][0]["out_reason"], &seen["nodes"][1]["mesh_id"]), (&Value::Null, &Value::Null));
+    assert_eq!(seen["nodes"][1]["out_reason"], "it has gone back in time");
+    let status = pair.file.run("status --check");
+    says(&status, &["fra: out of the mesh: it has gone back in time", "(run dbmail-mesh join --node fra)"]);
+    assert_eq!(pair.codes(""), ["node_out"]);
+}

@@ -67,6 +67,9 @@ fn nodes(status: &Status, page: &mut Page) {
 /// What is not there as a rule, a line each.
 fn remarks(node: &NodeStatus, page: &mut Page) {
     let name = &node.name;
+    if let Some(reason) = &node.out_reason {
+        page.line(&one_line(&format!("{name}: out of the mesh: {reason}")));
+    }
     let some = |count: Option<i64>| count.filter(|count| *count > 0);
     if let Some(kept) = some(node.kept_messages) {
         page.line(&format!("{name}: {kept} kept for users who were deleted (dbmail_mesh.kept_messages)"));
@@ -133,6 +136,8 @@ fn node_state(node: &NodeStatus, status: &Status) -> &'static str {
         "not installed"
     } else if node.schema_version != Some(status.schema_version_expected) {
         "other schema"
+    } else if node.out_reason.is_some() {
+        "out"
     } else if node.mesh_id.is_none() {
         "not admitted"
     } else if node.paused.is_some() {

@@ -152,6 +152,13 @@ async fn tell(settings: &Settings, missing: &Missing) -> Result<Vec<(String, Str
             let text = format!("node {}: messages that wait for a UID or a place: {}", node.name, lacks.hidden.late);
             told.push((node.name.to_string(), text));
         }
+        if lacks.hidden.ending > 0 {
+            let text = format!(
+                "node {}: mailboxes and users that are deleted or merged, and not gone: {}",
+                node.name, lacks.hidden.ending
+            );
+            told.push((node.name.to_string(), text));
+        }
         for (source, mailboxes) in &lacks.tides {
             let text = format!(
                 "node {}: mailboxes whose HIGHESTMODSEQ is behind that of {}: {}",

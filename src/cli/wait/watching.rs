@@ -151,7 +151,7 @@ impl Watch<'_> {
             |id: &NodeId| self.settings.nodes.iter().find(|node| node.id == *id).map_or("?", |node| node.name.as_str());
         let of_node = |(id, lacks): (&NodeId, &Lacks)| {
             if lacks.links.is_empty() {
-                format!("{}: {} late", name(id), lacks.hidden.late)
+                format!("{}: {} late, {} ending", name(id), lacks.hidden.late, lacks.hidden.ending)
             } else {
                 format!(
                     "{} lacks something of {}",

@@ -52,6 +52,8 @@ pub enum Code {
     SettingsDiffer,
     /// A trigger is missing or disabled, or the default of `message_idnr` is back.
     TriggerFault,
+    /// A node stays out of the mesh until it joins again.
+    NodeOut,
     /// Nobody drives the links into a node.
     NoWorker,
     /// A node's clock is not that of the others.
@@ -149,6 +151,10 @@ fn of_node(node: &NodeStatus, status: &Status, bounds: Bounds) -> Vec<Problem> {
     }
     if let Some(pause) = &node.paused {
         gathering.add_at(pause_level(pause, bounds), Code::NodePaused, format!("{} ({RESUME})", paused(pause)));
+    }
+    if let Some(reason) = &node.out_reason {
+        let text = format!("it is out of the mesh: {reason} (run dbmail-mesh join --node {})", node.name);
+        gathering.add(Code::NodeOut, text);
     }
     if node.mesh_id.is_some() && node.worker_active == Some(false) {
         gathering.add(Code::NoWorker, "no worker is at work for it (start dbmail-mesh run)");

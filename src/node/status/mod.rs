@@ -85,6 +85,17 @@ pub struct NodeStatus {
     pub installed_stride: Option<i16>,
     /// The mesh that it was admitted to.
     pub mesh_id: Option<String>,
+    /// Why it stays out of the mesh until it joins again; `None` if it does not.
+    pub out_reason: Option<String>,
+    /// Peers that were taken out of the mesh, by what it knows.
+    #[serde(skip)]
+    pub dismissed: Vec<i16>,
+    /// When it was installed, or joined anew.
+    #[serde(skip)]
+    pub began_at: Option<Timestamp>,
+    /// Whether it was installed where mail was already, and has not joined anew.
+    #[serde(skip)]
+    pub came_with_mail: Option<bool>,
     /// Whether a worker drives the links into it: somebody holds the lock for that.
     pub worker_active: Option<bool>,
     /// Since when; `None` also where this role may not see that.

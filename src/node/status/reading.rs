@@ -192,6 +192,10 @@ fn fill_node(status: &mut NodeStatus, row: &Row) {
     status.installed_id = row.get("installed_id");
     status.installed_stride = row.get("installed_stride");
     status.mesh_id = row.get("mesh_id");
+    status.out_reason = row.get("out_reason");
+    status.dismissed = row.get("dismissed");
+    status.began_at = row.get("began_at");
+    status.came_with_mail = row.get("came_with_mail");
     status.worker_active = row.get("worker_active");
     status.worker_since = row.get("worker_since");
     status.late_messages = row.get("late_messages");

@@ -13,6 +13,9 @@ use super::{LinkState, LinkStatus, NodeStatus, Status};
 /// than other changes it may wait.
 const MODSEQ_GRACE: Duration = Duration::from_secs(10);
 
+/// So much longer than other changes a late message may wait for its new UID: a settlement gives a node that is stuck that time.
+const SETTLE_GRACE: Duration = Duration::from_secs(60);
+
 /// Whether a node is ready, and why not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Readiness {
@@ -77,6 +80,10 @@ pub enum Reason {
     Lag,
     /// HIGHESTMODSEQs of the source have been waiting for too long.
     Modseq,
+    /// Messages have been late for too long: they are not to be seen, or under a UID that will change.
+    Late,
+    /// Rows of sources could not be joined.
+    SetAside,
     /// Somebody came from a node that is gone, and not all of his messages were looked through.
     MovedReader,
     /// It is not known how the node is doing now.
@@ -98,6 +105,8 @@ pub fn readiness(status: &Status, node: &NodeStatus, max_lag: Duration) -> Readi
     if judging.can_be_asked() {
         judging.membership();
         judging.sources();
+        judging.late();
+        judging.set_aside();
         judging.moved_readers();
     }
     let Judging { reasons, ignored, .. } = judging;
@@ -150,8 +159,10 @@ impl Judging<'_> {
         if node.installed_id != Some(node.id) || node.installed_stride != Some(status.stride) {
             self.because(Reason::SettingsDiffer, None, "it was installed with another id or stride");
         }
-        // A mesh of one has nobody to be admitted by.
-        if node.mesh_id.is_none() && !self.links.is_empty() {
+        if let Some(reason) = &node.out_reason {
+            self.because(Reason::NotAdmitted, None, format!("it is out of the mesh: {reason}"));
+        } else if node.mesh_id.is_none() && !self.links.is_empty() {
+            // A mesh of one has nobody to be admitted by.
             self.because(Reason::NotAdmitted, None, "it belongs to no mesh yet");
         }
         if node.worker_active != Some(true) {
@@ -167,7 +178,10 @@ impl Judging<'_> {
         for link in self.links.clone() {
             self.source(link, agrees);
         }
-        if !self.links.is_empty() && self.reasons.is_empty() && !self.links.iter().any(|link| is_filled(link)) {
+        if !self.links.is_empty()
+            && self.reasons.is_empty()
+            && !self.links.iter().any(|link| is_filled(link) || self.joins(link))
+        {
             self.because(Reason::Empty, None, "it has taken over all mail from nobody yet");
         }
     }
@@ -182,7 +196,8 @@ impl Judging<'_> {
         if self.node_of(link).is_some_and(|other| other.paused.is_some()) {
             return self.ignoring(Reason::SourcePaused, source, "the source is paused");
         }
-        if self.node_of(link).is_none_or(|other| other.mesh_id.is_none() || other.mesh_id != self.node.mesh_id) {
+        let is_member = |other: &NodeStatus| other.mesh_id.is_some() && other.mesh_id == self.node.mesh_id;
+        if self.node.dismissed.contains(&link.source_id) || !self.node_of(link).is_some_and(is_member) {
             return self.ignoring(Reason::SourceNotMember, source, "the source is not a member of this mesh");
         }
         match link.state {
@@ -196,7 +211,7 @@ impl Judging<'_> {
             let text = format!("first copy is at {stage}");
             // One that is being filled itself has nothing that this node waits for.
             let is_new = self.is_being_filled(source) && self.links.iter().any(|other| is_filled(other));
-            if is_new {
+            if is_new || self.joins(link) {
                 return self.ignoring(Reason::FirstCopy, source, text);
             }
             return self.because(Reason::FirstCopy, Some(source), text);
@@ -239,6 +254,21 @@ impl Judging<'_> {
         }
     }
 
+    fn late(&mut self) {
+        let (Some(count), Some(seconds)) = (self.node.late_messages, self.node.late_longest_seconds) else { return };
+        if seconds > (self.max_lag + SETTLE_GRACE).as_secs_f64() {
+            let text = format!("late messages that wait for a new UID: {count}, the first for {seconds:.0} s");
+            self.because(Reason::Late, None, text);
+        }
+    }
+
+    /// Everything else was joined, and the rows are tried again: to send clients elsewhere would help nobody for long.
+    fn set_aside(&mut self) {
+        let Some(count) = self.node.set_aside_rows.filter(|count| *count > 0) else { return };
+        let text = format!("rows that could not be joined, and are tried again: {count}");
+        self.ignored.push(Remark { code: Reason::SetAside, source: None, text });
+    }
+
     /// They are looked after again each minute, until all nodes but the one that is gone could be asked.
     fn moved_readers(&mut self) {
         let Some(count) = self.node.readers_waiting.filter(|count| *count > 0) else { return };
@@ -259,6 +289,21 @@ impl Judging<'_> {
     /// How many sources are.
     fn silent(&self) -> usize {
         self.links.iter().filter(|link| self.is_silent(link)).count()
+    }
+
+    /// Whether a first copy from the source goes on only because the source joins this node: it is being filled from here, it began later,
+    /// and it was empty then or comes back. Of two nodes it can be said of one only, for each began after the other then; of two that both
+    /// came with mail of their own it is said of none.
+    fn joins(&self, link: &LinkStatus) -> bool {
+        let filled_from_here = |back: &&LinkStatus| {
+            back.target_id == link.source_id && back.source_id == self.node.id && back.copy_stage.is_some()
+        };
+        self.status.links.iter().any(|back| filled_from_here(&back))
+            && self.node_of(link).is_some_and(|source| {
+                source.came_with_mail == Some(false)
+                    && self.node.began_at.is_some()
+                    && source.began_at > self.node.began_at
+            })
     }
 
     fn is_being_filled(&self, name: &str) -> bool {

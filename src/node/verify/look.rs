@@ -53,6 +53,9 @@ fn message(node: &Node, row: &Row) -> Found {
     match state as u8 {
         b'd' => return Found::Dead,
         b'h' | b'w' => return Found::Waiting(format!("late on {}: it waits for a new UID", node.endpoint.name)),
+        _ if row.get("mailbox_ended") => {
+            return Found::Waiting(format!("its mailbox has ended on {}, and is being emptied", node.endpoint.name));
+        }
         _ => {}
     }
     let text = |column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();

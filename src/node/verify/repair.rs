@@ -124,7 +124,8 @@ impl<'a> Repair<'a> {
             let mut found: BTreeMap<(String, String), Registered> = BTreeMap::new();
             let sql = include_str!("../../../sql/verify/entry_registers.sql");
             for row in ask::rows(&node.client, sql, &[&kinds, &keys]).await? {
-                let registered = Registered { row: None, stamp: Some(row.get("stamp")), present: row.get("present") };
+                let registered =
+                    Registered { row: row.get("value"), stamp: Some(row.get("stamp")), present: row.get("present") };
                 found.insert((row.get("kind"), row.get("key")), registered);
             }
             let (keys, everywhere): (_, Option<Vec<i64>>) = (Some(&keys), None);

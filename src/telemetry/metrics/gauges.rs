@@ -13,13 +13,14 @@ use crate::node::status::check::Problem;
 use crate::node::status::ready::Readiness;
 use crate::node::status::{LinkState, LinkStatus, NodeStatus, Status};
 
-const STATES: [LinkState; 6] = [
+const STATES: [LinkState; 7] = [
     LinkState::Unknown,
     LinkState::NotBegun,
     LinkState::Working,
     LinkState::Current,
     LinkState::Failing,
     LinkState::Refused,
+    LinkState::Paused,
 ];
 
 /// Metrics under construction.
@@ -148,4 +149,23 @@ fn of_link(link: &LinkStatus, gauges: &mut Gauges) -> Result<()> {
     gauges.set(&names::LINK_BEHIND, label, is_known.then(|| link.behind_seconds.unwrap_or_default()))?;
     gauges.set(&names::LINK_COPY, label, is_known.then(|| flag(link.copy_stage.is_some())))?;
     gauges.count(&names::LINK_ASIDE, label, link.set_aside_rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_series() {
+        let place = |state: &LinkState| match state {
+            LinkState::Unknown => 0,
+            LinkState::NotBegun => 1,
+            LinkState::Working => 2,
+            LinkState::Current => 3,
+            LinkState::Failing => 4,
+            LinkState::Refused => 5,
+            LinkState::Paused => 6,
+        };
+        assert_eq!(STATES.iter().map(place).collect::<Vec<usize>>(), (0..7).collect::<Vec<_>>());
+    }
 }

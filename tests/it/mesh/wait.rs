@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::domain::ids::{MailboxId, Uid};
 use dbmail_mesh::scratch::standin::{Mail, Session};
+use jiff::Timestamp;
 
 use super::child::WorkerProcess;
 use super::pause::{commands, says};
@@ -121,4 +122,25 @@ async fn it_is_quick_where_there_is_nothing_to_do() {
     drop(worker);
     let ended = file.run("wait --timeout 300ms --node fra");
     assert!(ended.code == 0 || ended.out.contains("is dbmail-mesh run at work?"), "{ended:?}");
+}
+
+/// Their messages are still to be seen, or on their way into another mailbox.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_and_not_gone_is_waited_for() {
+    let (mesh, inbox) = Mesh::with_inbox("waitend", 2, 8).await;
+    let client = mesh.psql(FRA).await;
+    let at = Timestamp::now() + DEADLINE;
+    let ending = async || -> i64 {
+        client.query_one(include_str!("../../../sql/wait/hidden.sql"), &[&at, &false]).await.unwrap().get("ending")
+    };
+    assert_eq!(ending().await, 0);
+    let sql = format!("insert into dbmail_mesh.mailbox_fate (mailbox_idnr) values ({})", inbox.0);
+    client.batch_execute(&sql).await.unwrap();
+    assert_eq!(ending().await, 1);
+    client.batch_execute("update dbmail_mesh.account set died_at = clock_timestamp()").await.unwrap();
+    assert!(ending().await > 1);
+    let gone = "update dbmail_mesh.mailbox_fate set gone_in = pg_current_xact_id();
+                update dbmail_mesh.account set gone_in = pg_current_xact_id() where died_at is not null";
+    client.batch_execute(gone).await.unwrap();
+    assert_eq!(ending().await, 0);
 }

@@ -99,3 +99,23 @@ async fn without_links_it_cannot_be_told_apart() {
         report["in_flight"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
     assert!(reasons.contains(&"set aside on fra: made up"), "{reasons:?}");
 }
+
+/// Each node takes the messages out of a mailbox that has ended by itself, and ships nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_mailbox_that_is_being_emptied_is_in_flight() {
+    let rig = Rig::new("emptied", 2, 2).await;
+    let (uid, folder, inbox) = (rig.uid(0), rig.folder.0, rig.inbox.0);
+    let fate = format!("insert into dbmail_mesh.mailbox_fate (mailbox_idnr, gone_in) values ({inbox}, null)");
+    for node in [1, 2] {
+        rig.behind(node, &fate).await;
+    }
+    rig.behind(2, &format!("update dbmail_messages set mailbox_idnr = {folder} where message_idnr = {uid}")).await;
+    let (code, report) = rig.json("--wait 300ms").await;
+    assert_eq!((code, differences(&report)), (0, set(&[])), "{report:#}");
+    assert!(report.to_string().contains("its mailbox has ended on ams, and is being emptied"), "{report:#}");
+
+    rig.behind(1, "delete from dbmail_mesh.mailbox_fate").await;
+    rig.behind(2, "delete from dbmail_mesh.mailbox_fate").await;
+    let (code, report) = rig.json("--wait 300ms").await;
+    assert_eq!((code, differences(&report)), (1, set(&[format!("message {uid}: mailbox")])), "{report:#}");
+}

@@ -144,3 +144,49 @@ async fn a_message_that_stands_twice_is_found() {
     assert_eq!((code, differences(&report)), (1, set(&[format!("message {uid}: rows")])), "{report:#}");
     worker.stop().await;
 }
+
+/// Between looking and marking, somebody moves a message and unsubscribes: that is later than what the repair has to say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_changed_during_a_repair_wins() {
+    let rig = Rig::new("meanwhile", 2, 2).await;
+    let (uid, folder, inbox) = (rig.uid(0), rig.folder.0, rig.inbox.0);
+    let subscribe =
+        format!("insert into dbmail_subscription select user_idnr, {inbox} from dbmail_users where userid = 'alice'");
+    rig.mesh.run(1, &subscribe).await;
+    let worker = rig.mesh.work();
+    rig.mesh.await_count(2, "select count(*) from dbmail_subscription", 1).await;
+    worker.stop().await;
+
+    rig.mesh.run(1, &format!("update dbmail_messages set mailbox_idnr = {folder} where message_idnr = {uid}")).await;
+    rig.mesh.run(1, "delete from dbmail_subscription").await;
+    rig.mesh.run(2, &format!("select dbmail_mesh.restamp_place({uid}, {uid}, {inbox}, 0)")).await;
+    let restamp = "select dbmail_mesh.restamp_entry(e.kind, e.key, true, e.value, e.stamp, e.stamp) from dbmail_mesh.entry e where e.kind = 'subscription'";
+    rig.mesh.run(2, restamp).await;
+
+    let worker = rig.mesh.work();
+    let moved = format!("select count(*) from dbmail_messages where message_idnr = {uid} and mailbox_idnr = {folder}");
+    rig.mesh.await_count(2, &moved, 1).await;
+    rig.mesh.await_count(2, "select count(*) from dbmail_subscription", 0).await;
+    rig.mesh.await_equal(rig.inbox, 1).await;
+    worker.stop().await;
+    assert_eq!(rig.mesh.count(1, "select count(*) from dbmail_subscription").await, 0);
+}
+
+/// That no script is active is what the user said last; a script that is active behind the triggers' back is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn that_no_script_is_active_is_a_value() {
+    let rig = Rig::new("inactive", 2, 1).await;
+    let script = "insert into dbmail_sievescripts (owner_idnr, name, script, active)
+                  select user_idnr, 's', 'keep;', 1 from dbmail_users where userid = 'alice'";
+    rig.mesh.run(1, script).await;
+    let worker = rig.mesh.work();
+    let active = "select count(*) from dbmail_sievescripts where active = 1";
+    rig.mesh.await_count(2, active, 1).await;
+    rig.mesh.run(1, "update dbmail_sievescripts set active = 0").await;
+    rig.mesh.await_count(2, active, 0).await;
+    rig.behind(2, "update dbmail_sievescripts set active = 1").await;
+    let (code, report) = rig.json("--repair --wait 120s").await;
+    assert_eq!((code, report["repair"]["mended"].as_i64()), (0, Some(1)), "{report:#}");
+    assert_eq!((rig.mesh.count(1, active).await, rig.mesh.count(2, active).await), (0, 0));
+    worker.stop().await;
+}

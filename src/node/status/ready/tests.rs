@@ -71,7 +71,7 @@ fn a_mesh_at_rest_is_ready() {
 #[test]
 fn the_node_itself_must_be_fit() {
     type Change = fn(&mut NodeStatus);
-    let cases: [(Change, Reason); 8] = [
+    let cases: [(Change, Reason); 9] = [
         (|node| (node.reachable, node.error) = (false, Some("refused".into())), Reason::NodeUnreachable),
         (|node| node.error = Some("too slow".into()), Reason::NodeFailing),
         (|node| node.installed = Some(false), Reason::NotInstalled),
@@ -79,6 +79,7 @@ fn the_node_itself_must_be_fit() {
         (|node| node.installed_id = Some(5), Reason::SettingsDiffer),
         (|node| node.worker_active = Some(false), Reason::NoWorker),
         (|node| node.worker_active = None, Reason::NoWorker),
+        (|node| (node.late_messages, node.late_longest_seconds) = (Some(1), Some(70.1)), Reason::Late),
         (|node| node.readers_waiting = Some(1), Reason::MovedReader),
     ];
     for (change, reason) in cases {
@@ -171,4 +172,66 @@ fn a_node_that_joins_is_not_ready_and_takes_nobody_away() {
     assert_eq!(ignored, [Reason::FirstCopy]);
     status.nodes[2].mesh_id = None;
     assert_eq!(judged(&status).1, [Reason::SourceNotMember], "before it is admitted");
+}
+
+/// Two members, of which the second began an hour after the first, empty.
+fn pair() -> Status {
+    let mut status = mesh();
+    status.nodes.pop();
+    status.links.retain(|link| link.target != "nyc" && link.source != "nyc");
+    for (node, hours) in status.nodes.iter_mut().zip([0, 1]) {
+        node.began_at = Some(Timestamp::from_second(hours * 3_600).unwrap());
+        node.came_with_mail = Some(hours == 0);
+    }
+    status
+}
+
+#[test]
+fn the_second_node_that_joins_does_not_take_the_first_away() {
+    let copying = || {
+        let mut status = pair();
+        status.links.iter_mut().for_each(|link| link.copy_stage = Some("messages".into()));
+        status
+    };
+    let first_copies = vec![vec![Reason::FirstCopy]; 2];
+    let status = copying();
+    assert_eq!(judged(&status), (vec![vec![], vec![Reason::FirstCopy]], vec![Reason::FirstCopy]));
+
+    let mut status = copying();
+    status.nodes[0].came_with_mail = Some(false);
+    assert_eq!(judged(&status).0[0], [], "both were installed empty, or joined anew");
+    status.nodes[1].began_at = status.nodes[0].began_at;
+    assert_eq!(judged(&status).0, first_copies, "nobody can say who was first");
+
+    let mut status = copying();
+    status.nodes[1].came_with_mail = Some(true);
+    assert_eq!(judged(&status).0, first_copies, "each has mail that the other lacks");
+
+    let mut status = copying();
+    link(&mut status, "ams", "fra").copy_stage = None;
+    assert_eq!(judged(&status).0, [vec![Reason::FirstCopy], vec![]], "fra is whole, and has clients of its own");
+}
+
+#[test]
+fn a_node_that_is_out_is_the_one_that_is_refused() {
+    let mut status = pair();
+    status.links.iter_mut().for_each(|link| link.state = LinkState::Refused);
+    assert_eq!(judged(&status).0, vec![vec![Reason::LinkRefused]; 2], "nobody knows who is out");
+    status.nodes[0].dismissed = vec![2];
+    let (reasons, ignored) = judged(&status);
+    assert_eq!((reasons, ignored), (vec![vec![], vec![Reason::LinkRefused]], vec![Reason::SourceNotMember]));
+
+    let mut status = pair();
+    link(&mut status, "fra", "ams").state = LinkState::Refused;
+    (status.nodes[1].mesh_id, status.nodes[1].out_reason) = (None, Some("it has gone back in time".into()));
+    let (reasons, ignored) = judged(&status);
+    assert_eq!((reasons, ignored), (vec![vec![], vec![Reason::NotAdmitted]], vec![Reason::SourceNotMember]));
+}
+
+#[test]
+fn what_is_late_for_a_while_and_what_is_set_aside_keep_nobody_away() {
+    let mut status = mesh();
+    (status.nodes[0].late_messages, status.nodes[0].late_longest_seconds) = (Some(3), Some(69.0));
+    status.nodes[0].set_aside_rows = Some(1);
+    assert_eq!(judged(&status), (vec![vec![]; 3], vec![Reason::SetAside]));
 }
