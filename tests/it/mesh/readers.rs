@@ -45,7 +45,7 @@ async fn reported(mesh: &Mesh, id: i16, inbox: MailboxId) -> (i64, i64, String) 
     (row.get(0), row.get(1), row.get(2))
 }
 
-/// Messages that were delivered on both sides while apart.
+/// Messages that were delivered on each side while apart; `MESH_APART` says how many, 1000 for the figures of other systems.
 fn apart() -> usize {
     std::env::var("MESH_APART").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
