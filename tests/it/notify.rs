@@ -24,7 +24,7 @@ impl Service {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut command: Command = command();
-        command.arg("-c").arg(settings.path()).args(["--log-level", "off", "run"]);
+        command.arg("-c").arg(settings.path()).args(["--log-level", "off", "--set", "health.listen=", "run"]);
         command.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         Self { worker: command.env_remove("WATCHDOG_PID").spawn().unwrap(), socket, _folder: folder }
     }

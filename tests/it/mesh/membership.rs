@@ -216,11 +216,12 @@ async fn the_same_counts_at_another_time_are_no_witness() {
     let worker = mesh.work();
     mesh.give(2, inbox, "m").await;
     mesh.await_all(&["m"]).await;
+    // It may have come with the first copy, which knows no row of the outbox.
+    mesh.await_count(1, "select count(witness_id) from dbmail_mesh.cursor", 1).await;
     worker.stop().await;
     mesh.run(2, "update dbmail_mesh.outbox set at = at + interval '1 s'").await;
     mesh.run(2, "delete from dbmail_mesh.acknowledged").await;
     mesh.run(1, "delete from dbmail_mesh.link_status").await;
-    assert_eq!(mesh.count(1, "select count(witness_id) from dbmail_mesh.cursor").await, 1);
     let worker = mesh.work();
     mesh.await_count(1, REFUSED, 1).await;
     worker.stop().await;
@@ -378,9 +379,11 @@ async fn who_is_current_does_not_notice_a_cut() {
         mesh.give(1, inbox, &format!("m{n}")).await;
     }
     mesh.await_all(&["m0", "m1", "m2"]).await;
-    // The cursor of an idle link is stored within ten seconds, or with the next change.
     mesh.give(1, inbox, "m3").await;
     mesh.await_all(&["m0", "m1", "m2", "m3"]).await;
+    let unheard = "select count(*) from dbmail_mesh.outbox o left join dbmail_mesh.acknowledged a on a.target_id = 2
+                   where o.kind = 'm' and (a.target_id is null or not pg_visible_in_snapshot(o.txid, a.snapshot))";
+    mesh.await_count(1, unheard, 0).await;
     mesh.run(1, "select dbmail_mesh.purge_outbox('0', 1)").await;
     mesh.give(1, inbox, "m4").await;
     mesh.await_all(&["m0", "m1", "m2", "m3", "m4"]).await;

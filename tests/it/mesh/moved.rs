@@ -27,6 +27,8 @@ async fn mesh_with_reader_on_a(prefix: &str) -> (Mesh, MailboxId, IncrementalRea
             1,
         )
         .await;
+        // A member that takes part: what it has never told that it holds is no knowledge of what it lacks.
+        mesh.await_count(id, "select count(*) from dbmail_mesh.acknowledged where target_id = 1", 1).await;
     }
     worker.stop().await;
     (mesh, inbox, IncrementalReader::new("a", inbox))
