@@ -121,7 +121,14 @@ impl Store for Postgres {
                 return;
             }
             let batch = Batch { keys: &keys, again: &Keys::default(), cursor: &cursor, next: &next, waiting: None };
-            route.apply(&read, &mut of_target, &beside, batch).await.unwrap();
+            match route.apply(&read, &mut of_target, &beside, batch).await {
+                // A bound of the server's that a busy machine does not keep: nothing was written, and a worker tries again, too.
+                Err(error) if error.is_transient() => {
+                    read.end().await.unwrap();
+                    continue;
+                }
+                applied => drop(applied.unwrap()),
+            }
             read.end().await.unwrap();
             if !more {
                 return;
