@@ -70,6 +70,7 @@ drop function dbmail_mesh.row_of(bigint);
 drop function dbmail_mesh.unacknowledged(smallint, smallint[], timestamptz, text[], integer[]);
 drop index dbmail_mesh.tombstone_by_mailbox;
 drop function dbmail_mesh.moved_readers(bigint);
+drop function dbmail_mesh.is_gone(text);
 drop function dbmail_mesh.write_readers(smallint, jsonb);
 drop function dbmail_mesh.note_shown(bigint);
 drop table dbmail_mesh.moved_reader, dbmail_mesh.reader_elsewhere;

@@ -150,6 +150,15 @@ as $$
 $$;
 comment on function dbmail_mesh.write_readers is 'Notes who reads on another node: {born_as, generation, seconds since he was seen}.';
 
+-- Whoever comes from a node that cannot be reached has been shown what the others do not know of, and lacks what it never got. So it is with
+-- one that is paused, from 0022 on: it may never come back, so nobody waits for that.
+create function dbmail_mesh.is_gone(state text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select state in ('failing', 'refused', 'paused')
+$$;
+comment on function dbmail_mesh.is_gone is 'Whether the source of a link in this state (link_status) counts as gone for readers who move on.';
+
 create function dbmail_mesh.moved_readers(most bigint)
 returns table (user_idnr bigint, born_as text, generation integer, node_id smallint, lost_at timestamptz)
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -160,7 +169,7 @@ as $$
   join dbmail_mesh.presence p on p.seen_at > s.since - interval '11 minutes' and p.seen_at < 'infinity'
   join dbmail_mesh.account a on a.user_idnr = p.user_idnr
   join dbmail_mesh.reader_elsewhere e on e.born_as = a.born_as and e.generation = a.generation and e.node_id = s.source_id
-  where s.state in ('failing', 'refused')
+  where dbmail_mesh.is_gone(s.state)
     and not exists (select from dbmail_mesh.moved_reader m
                     where m.user_idnr = p.user_idnr and m.node_id = s.source_id and m.lost_at = s.since
                       and (m.complete or m.looked_at > clock_timestamp() - interval '1 minute'))
@@ -176,7 +185,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   with contact as (
     select k.snapshot, interval '10 s' + greatest(k.at, coalesce(
-             (select s.since from dbmail_mesh.link_status s where s.source_id = gone and s.state in ('failing', 'refused')),
+             (select s.since from dbmail_mesh.link_status s where s.source_id = gone and dbmail_mesh.is_gone(s.state)),
              clock_timestamp())) as until
     from dbmail_mesh.acknowledged k where k.target_id = gone
   ), shown as (

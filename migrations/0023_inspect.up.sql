@@ -303,7 +303,7 @@ union all
 select 'reader from a lost node', coalesce(u.userid, 'user ' || v.user_idnr), null, v.looked_at,
        'not all nodes could be asked; it is looked again, while ' || coalesce(p.node_name, 'node ' || v.node_id) || ' is gone'
 from dbmail_mesh.moved_reader v
-join dbmail_mesh.link_status s on s.source_id = v.node_id and s.state in ('failing', 'refused', 'paused')
+join dbmail_mesh.link_status s on s.source_id = v.node_id and dbmail_mesh.is_gone(s.state)
 left join public.dbmail_users u on u.user_idnr = v.user_idnr
 left join dbmail_mesh.peer p on p.node_id = v.node_id
 where not v.complete;

@@ -10,7 +10,7 @@ select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as ins
        l.late_messages, l.late_longest_seconds,
        (select count(*) from dbmail_mesh.set_aside) as set_aside_rows,
        (select count(*) from dbmail_mesh.moved_reader r
-        join dbmail_mesh.link_status s on s.source_id = r.node_id and s.state in ('failing', 'refused', 'paused') and s.since = r.lost_at
+        join dbmail_mesh.link_status s on s.source_id = r.node_id and dbmail_mesh.is_gone(s.state) and s.since = r.lost_at
         where not r.complete) as readers_waiting,
        w.pid is not null as worker_active, w.since as worker_since
 from dbmail_mesh.local_node n

@@ -1,5 +1,6 @@
 //! `dbmail-mesh join`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,9 +10,12 @@ use super::membership::{self, LOOK_INTERVAL};
 use super::output::Output;
 use super::{Common, OK};
 use crate::config::Settings;
+use crate::domain::ids::NodeId;
 use crate::domain::membership::Standing;
-use crate::error::{Error, Result};
-use crate::node::membership::{Joined, Member, clock, committed, has_given_all, messages_to_copy, prepare, progress};
+use crate::error::{Error, Kind, Result};
+use crate::node::membership::{
+    Joined, LinkProgress, Member, clock, committed, has_given_all, messages_to_copy, prepare, progress,
+};
 
 /// Makes a node a member of the mesh, or brings one back, while the others take mail; ends when it is caught up.
 ///
@@ -143,7 +147,7 @@ async fn catch_up(settings: &Settings, node: &Member, others: &[Member]) -> Resu
     let brought = tokio::select! {
         brought = watch(node, others) => brought,
         _ = tokio::signal::ctrl_c() => Err(Error::new(
-            crate::error::Kind::Transient,
+            Kind::Transient,
             "broken off; the node is not caught up yet",
         ).remedy("call it again, or let a worker do the rest")),
     };
@@ -165,7 +169,7 @@ async fn watch(node: &Member, others: &[Member]) -> Result<i64> {
             let Some(link) = links.get(&other.endpoint.id) else { continue };
             if let Some(why) = &link.refused {
                 let what = format!("the link from {} into {} is refused: {why}", other.endpoint, node.endpoint);
-                return Err(Error::new(crate::error::Kind::Refused, what));
+                return Err(Error::new(Kind::Refused, what));
             }
         }
         bar.set_position(u64::try_from(total(&links)).unwrap_or_default());
@@ -184,7 +188,7 @@ async fn watch(node: &Member, others: &[Member]) -> Result<i64> {
     Ok(total(&progress(node, since).await?) - before)
 }
 
-fn total(links: &std::collections::BTreeMap<crate::domain::ids::NodeId, crate::node::membership::LinkProgress>) -> i64 {
+fn total(links: &BTreeMap<NodeId, LinkProgress>) -> i64 {
     links.values().map(|link| link.messages).sum()
 }
 

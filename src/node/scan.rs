@@ -118,10 +118,7 @@ async fn ask_for_snapshot(source: &impl GenericClient, cursor: Option<&Cursor>) 
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn source_went_back(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
-    let (id, xid) = (cursor.witness.map(|row| row.id), cursor.witness.map(|row| row.xid.to_string()));
-    let at = cursor.witness.map(|row| row.at);
-    let row = ask::row(source, include_str!("../../sql/source/went_back.sql"), &[&cursor.from, &id, &xid, &at]).await?;
-    Ok(row.get(0))
+    Ok(ask_for_snapshot(source, Some(cursor)).await?.get("went_back"))
 }
 
 /// Whether `target`, whose cursor is at `snapshot`, has gone back in time: it told the source that it held more.

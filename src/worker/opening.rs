@@ -3,7 +3,6 @@
 use deadpool_postgres::GenericClient;
 
 use super::hub::{Hub, Node};
-use crate::domain::membership::FENCE_GAP;
 use crate::error::{Error, Result};
 use crate::node::admission::{self, Identity, Side};
 use crate::node::cursor::Cursor;
@@ -39,11 +38,8 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
         .ok_or_else(|| Error::new(crate::error::Kind::Transient, format!("the cursor for {source} is gone again")))?;
     read.end().await?;
     if scan::source_went_back(&of_source, &stored).await? {
-        // It may be handing out numbers at this moment that its peers know already.
         let why = format!("{source} is behind what {target} has already seen of it");
-        fence::raise(&of_target, &of_source, source.id, FENCE_GAP).await?;
-        fence::stay_out(&of_source, &why).await?;
-        return Err(went_back(source, why));
+        return Err(went_back(source, &of_source, &of_target, why).await);
     }
     // The link in the other direction may begin later, and what is brought until then would meet what the target has given out again:
     // a tombstone, say, of a UID that a new message has there now.
@@ -51,15 +47,11 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
         && scan::source_went_back(&of_target, &taken_over).await?
     {
         let why = format!("{target} is behind what {source} has already seen of it");
-        fence::raise(&of_source, &of_target, target.id, FENCE_GAP).await?;
-        fence::stay_out(&of_target, &why).await?;
-        return Err(went_back(target, why));
+        return Err(went_back(target, &of_target, &of_source, why).await);
     }
     if scan::target_went_back(&of_source, target.id, &stored.from).await? {
         let why = format!("{target} holds less than it has told {source} that it holds");
-        fence::raise(&of_source, &of_target, target.id, FENCE_GAP).await?;
-        fence::stay_out(&of_target, &why).await?;
-        return Err(went_back(target, why));
+        return Err(went_back(target, &of_target, &of_source, why).await);
     }
     Ok(stored)
 }
@@ -69,14 +61,17 @@ pub(super) async fn open(hub: &Hub, source: &Node, target: &Node) -> Result<Curs
 async fn keep_out_if_moved(client: &impl GenericClient, node: &Endpoint, peer: &impl GenericClient) -> Result<()> {
     let identity = Identity::read(node, client).await?;
     if identity.moved && !identity.stays_out && identity.mesh_id.is_some() {
-        fence::raise(peer, client, node.id, FENCE_GAP).await?;
-        fence::stay_out(client, "it is in another PostgreSQL cluster than it was").await?;
+        fence::shut_out(peer, client, node.id, "it is in another PostgreSQL cluster than it was").await?;
     }
     Ok(())
 }
 
-fn went_back(node: &Endpoint, why: String) -> Error {
-    Error::refused(why, admission::remedy_for_the_past(&node.name))
+/// Shuts out a node that has gone back in time, on `client`; the error that says so, or the one that kept it from being done.
+async fn went_back(node: &Endpoint, client: &impl GenericClient, peer: &impl GenericClient, why: String) -> Error {
+    match fence::shut_out(peer, client, node.id, &why).await {
+        Ok(()) => Error::refused(why, admission::remedy_for_the_past(&node.name)),
+        Err(error) => error,
+    }
 }
 
 /// The incarnation of the node with the lowest number: the id of a new mesh.

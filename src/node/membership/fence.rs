@@ -3,6 +3,7 @@
 use deadpool_postgres::GenericClient;
 
 use crate::domain::ids::NodeId;
+use crate::domain::membership::FENCE_GAP;
 use crate::error::Result;
 use crate::node::ask;
 
@@ -19,11 +20,20 @@ pub async fn raise(peer: &impl GenericClient, client: &impl GenericClient, node:
     Ok(raised.get(0))
 }
 
-/// Keeps links and settlements from a node until it joins again.
+/// Keeps links and settlements from a node until it joins again. `why`: none where it was taken out of the mesh.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn stay_out(client: &impl GenericClient, why: &str) -> Result<()> {
-    ask::row(client, include_str!("../../../sql/node/stay_out.sql"), &[&Some(why)]).await?;
+pub async fn stay_out(client: &impl GenericClient, why: Option<&str>) -> Result<()> {
+    ask::row(client, include_str!("../../../sql/node/stay_out.sql"), &[&why]).await?;
     Ok(())
+}
+
+/// Both for a node that may have forgotten something: it may be handing out numbers at this moment that `peer` knows already.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn shut_out(peer: &impl GenericClient, client: &impl GenericClient, node: NodeId, why: &str) -> Result<()> {
+    raise(peer, client, node, FENCE_GAP).await?;
+    stay_out(client, Some(why)).await
 }

@@ -52,11 +52,11 @@ pub async fn prepare(node: &mut Member, peers: &[Member]) -> Result<Joined> {
         Standing::New | Standing::Member => return Ok(joined),
         Standing::Copy { of } => {
             let why = format!("it was a copy of node {of}");
-            fence::stay_out(&node.client, &why).await?;
+            fence::stay_out(&node.client, Some(&why)).await?;
             renew(node, peers, &why).await?;
         }
         Standing::Restored { why } => {
-            fence::stay_out(&node.client, why).await?;
+            fence::stay_out(&node.client, Some(why)).await?;
             // From here on it hands out nothing that anybody knows; what it has handed out so far is looked at then.
             raise(node, peers, FENCE_GAP).await?;
             await_open_transactions(node).await?;
@@ -70,7 +70,7 @@ pub async fn prepare(node: &mut Member, peers: &[Member]) -> Result<Joined> {
             ));
         }
         Standing::Anew => {
-            fence::stay_out(&node.client, "it was installed under a number that was in use").await?;
+            fence::stay_out(&node.client, Some("it was installed under a number that was in use")).await?;
             raise(node, peers, FENCE_GAP).await?;
             await_open_transactions(node).await?;
             let own = ask::rows(&node.client, include_str!("../../../sql/node/own_contents.sql"), &[]).await?;

@@ -1,6 +1,7 @@
 //! Taking a node out of a mesh.
 
-use super::Member;
+use super::{Member, fence};
+use crate::domain::snapshot::Snapshot;
 use crate::error::Result;
 use crate::node::ask;
 use crate::node::cursor::Cursor;
@@ -14,8 +15,7 @@ pub async fn has_given_all(node: &Member, peer: &Member, snapshot: &str) -> Resu
     if cursor.copy.is_some() {
         return Ok(false);
     }
-    let row = ask::row(&peer.client, include_str!("../../../sql/node/covers.sql"), &[&cursor.from, &snapshot]).await?;
-    Ok(row.get(0))
+    Ok(cursor.from.parse::<Snapshot>()?.covers(&snapshot.parse()?))
 }
 
 /// Takes `node` out: its peers forget how far it is, and keep nothing for it; it keeps its mail, and no link touches it. `None`: it is
@@ -25,8 +25,7 @@ pub async fn has_given_all(node: &Member, peer: &Member, snapshot: &str) -> Resu
 /// `Unreachable`, `Transient`.
 pub async fn dismiss(id: i16, node: Option<&Member>, peers: &[Member]) -> Result<()> {
     if let Some(node) = node {
-        let none: Option<&str> = None;
-        ask::row(&node.client, include_str!("../../../sql/node/stay_out.sql"), &[&none]).await?;
+        fence::stay_out(&node.client, None).await?;
     }
     for peer in peers {
         ask::row(&peer.client, include_str!("../../../sql/node/dismiss.sql"), &[&id]).await?;
