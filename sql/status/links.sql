@@ -7,6 +7,7 @@ select i.source_id, c.from_snapshot::text as from_snapshot, c.to_snapshot::text 
        s.state, s.since, s.last_error, s.last_error_at, s.behind_since,
        case when s.behind_since is not null then greatest(extract(epoch from clock_timestamp() - s.behind_since), 0)::double precision
        end as behind_seconds,
+       coalesce(s.relays, '{}') as relays,
        (select count(*) from dbmail_mesh.set_aside a where a.source_id = i.source_id) as set_aside_rows
 from unnest($1::smallint[]) i(source_id)
 left join dbmail_mesh.cursor c on c.source_id = i.source_id

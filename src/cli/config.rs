@@ -124,6 +124,7 @@ fn sections(settings: &Settings) -> [Section; 4] {
                 ("poll_min", json!(show_duration(worker.poll_min))),
                 ("poll_max", json!(show_duration(worker.poll_max))),
                 ("retry_max", json!(show_duration(worker.retry_max))),
+                ("relay_after", json!(show_duration(worker.relay_after))),
                 ("outbox_keep", json!(show_duration(worker.outbox_keep))),
                 ("outbox_rows_max", json!(worker.outbox_rows_max)),
             ],

@@ -118,6 +118,8 @@ pub struct WorkerSettings {
     pub poll_max: Duration,
     /// The longest pause before a node that cannot be reached is tried again.
     pub retry_max: Duration,
+    /// For how long nothing is heard of a node before what it gave to others is taken over from these.
+    pub relay_after: Duration,
     /// How long changes that every peer has applied stay in the outbox.
     pub outbox_keep: Duration,
     /// The most rows of an outbox. Past it the oldest go, and whoever has not applied them has to join again.
@@ -132,6 +134,7 @@ impl Default for WorkerSettings {
             poll_min: Duration::from_millis(20),
             poll_max: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
+            relay_after: Duration::from_secs(10),
             outbox_keep: MINUTE,
             outbox_rows_max: 20_000_000,
         }
@@ -263,8 +266,16 @@ fn presence(section: &mut Section<'_>, default: Presence) -> Presence {
 }
 
 fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
-    let known =
-        ["batch_messages", "batch_bytes", "poll_min", "poll_max", "retry_max", "outbox_keep", "outbox_rows_max"];
+    let known = [
+        "batch_messages",
+        "batch_bytes",
+        "poll_min",
+        "poll_max",
+        "retry_max",
+        "relay_after",
+        "outbox_keep",
+        "outbox_rows_max",
+    ];
     let mut section = Section::new("worker", value, &known, problems);
     let mut worker = WorkerSettings::default();
     let messages = section.number("batch_messages", 1..=10_000).and_then(|n| usize::try_from(n).ok());
@@ -274,6 +285,7 @@ fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
     let first = worker.poll_min.min(worker.poll_max);
     worker.poll_min = section.duration("poll_min", first, MILLISECOND..=worker.poll_max);
     worker.retry_max = section.duration("retry_max", worker.retry_max, 100 * MILLISECOND..=HOUR);
+    worker.relay_after = section.duration("relay_after", worker.relay_after, SECOND..=HOUR);
     worker.outbox_keep = section.duration("outbox_keep", worker.outbox_keep, Duration::ZERO..=30 * DAY);
     let rows = section.number("outbox_rows_max", 10_000..=1_000_000_000_000);
     worker.outbox_rows_max = rows.unwrap_or(worker.outbox_rows_max);

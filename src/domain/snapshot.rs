@@ -20,6 +20,11 @@ impl Snapshot {
         Self { next, open: BTreeSet::new() }
     }
 
+    /// The first transaction that had not begun: none from there on is seen.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Whether this snapshot sees all that the other, of the same node, sees. As `dbmail_mesh.covers()`.
     pub fn covers(&self, other: &Self) -> bool {
         self.next >= other.next && self.open.iter().all(|xid| *xid >= other.next || other.open.contains(xid))

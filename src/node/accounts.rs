@@ -35,18 +35,19 @@ pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserSt
     }
     let gone_in =
         |id: &AccountId| users.iter().find(|user| user.account == *id).and_then(|user| user.gone_in.as_deref());
-    let rows: Vec<Value> = writes.iter().map(|(id, write)| row_of(id, write, gone_in(id))).collect();
+    let rows: Vec<Value> =
+        writes.iter().map(|(id, write)| row_of(id, write, gone_in(id), write.displaced || joining.is_own)).collect();
     let plan = json!({"origin": joining.source.0, "rows": rows});
     ask::row(target, include_str!("../../sql/target/write_accounts.sql"), &[&plan]).await?;
     Ok(())
 }
 
 /// A row of the plan that `dbmail_mesh.write_accounts` takes.
-fn row_of(id: &AccountId, write: &Write, gone_in: Option<&str>) -> Value {
+fn row_of(id: &AccountId, write: &Write, gone_in: Option<&str>, own: bool) -> Value {
     let values = write.fields.as_ref().map(|fields| fields.each_ref().map(|field| field.value.as_str()));
     let stamps = write.fields.as_ref().map(|fields| fields.each_ref().map(|field| field.stamp.0));
     json!({
-        "born_as": id.born_as, "generation": id.generation, "is_new": write.is_new, "dies": write.dies, "own": write.displaced,
+        "born_as": id.born_as, "generation": id.generation, "is_new": write.is_new, "dies": write.dies, "own": own,
         "gone_in": gone_in, "vals": values, "stamps": stamps,
     })
 }

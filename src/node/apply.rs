@@ -75,6 +75,8 @@ pub struct Batch<'a> {
     pub next: &'a Cursor,
     /// HIGHESTMODSEQs that wait until the target has all that the source had.
     pub waiting: Option<&'a Tides>,
+    /// Whether the keys are those of changes that came to the source from third nodes.
+    pub is_relayed: bool,
 }
 
 impl Route<'_> {
@@ -94,7 +96,8 @@ impl Route<'_> {
             futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
         self.live();
         let small = read.entries(&batch.keys.entries).await?;
-        let joining = Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms };
+        let joining =
+            Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms, is_own: batch.is_own() };
         let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;
         let homeless = entries::join(target, joining, &small).await?;
         self.live();
@@ -192,6 +195,9 @@ impl Route<'_> {
         self.live();
         let (mut plan, waiting) = arrival.decide(&view)?;
         plan.made_up_to(batch.keys.made_up_to);
+        if batch.is_own() {
+            plan.is_own();
+        }
         if batch.cursor.copy.is_some() {
             plan.copies(arrival.tides);
         }
@@ -255,7 +261,13 @@ impl Route<'_> {
 impl Batch<'_> {
     /// Whether it brings all that the source has.
     fn ends_range(&self) -> bool {
-        self.next.ends_range_after(self.cursor)
+        !self.is_relayed && self.next.ends_range_after(self.cursor)
+    }
+
+    /// Whether what it changes has to go to the peers from here. What came to the source from third nodes they may pass over there; so it may
+    /// be with what was set aside.
+    fn is_own(&self) -> bool {
+        self.is_relayed || !self.again.is_empty()
     }
 
     /// The mailboxes of which the source is asked for HIGHESTMODSEQ.

@@ -62,6 +62,8 @@ pub struct Cursor {
     pub to: Option<String>,
     /// Within it: the id of the last outbox row that is applied.
     pub last_id: i64,
+    /// All that had come to the source from third nodes in this snapshot is applied; `None`: not known.
+    pub relayed: Option<String>,
     /// The first copy's stage and last key; `None` when it is done.
     pub copy: Option<(CopyStage, i64)>,
     /// The last outbox row that was applied: while the source has not purged it, it has to have it.
@@ -81,8 +83,8 @@ pub struct Witness {
 
 impl Cursor {
     /// The cursor behind everything that `snapshot` sees.
-    pub fn behind(snapshot: String, witness: Option<Witness>) -> Self {
-        Self { from: snapshot, to: None, last_id: 0, copy: None, witness }
+    pub fn behind(&self, snapshot: String, witness: Option<Witness>) -> Self {
+        Self { from: snapshot, to: None, last_id: 0, copy: None, witness, relayed: self.relayed.clone() }
     }
 
     /// Whether everything that the source has in the batch that ends with this cursor will be applied: it begins behind nothing that is
@@ -119,6 +121,7 @@ impl Cursor {
             from: row.get("from_snapshot"),
             to: row.get("to_snapshot"),
             last_id: row.get("last_id"),
+            relayed: row.get("relayed_snapshot"),
             copy,
             witness,
         })
@@ -169,6 +172,7 @@ impl Cursor {
                 &witness_id,
                 &witness_xid,
                 &witness_at,
+                &next.relayed,
             ],
         )
         .await?;

@@ -45,7 +45,7 @@ pub async fn join(target: &mut Client, joining: Joining, entries: &[EntryState])
     }
     let transaction = target.transaction().await?;
     locks::begin_apply_alone(&transaction, joining.lock_ms).await?;
-    let (changes, aside) = look(&transaction, entries).await?.decide(joining.here);
+    let (changes, aside) = look(&transaction, entries).await?.decide(joining.here, joining.is_own);
     if !changes.is_empty() {
         locks::guard(&transaction, LockPatience::of(joining.lock_ms)).await?;
         let plan = json!({"origin": joining.source.0, "rows": changes});
@@ -113,7 +113,7 @@ impl<'e> Look<'e> {
     }
 
     /// The rows of the plan that `dbmail_mesh.write_entries` takes, and what has to wait.
-    fn decide(self, here: NodeId) -> (Vec<Value>, Vec<Aside>) {
+    fn decide(self, here: NodeId, all_own: bool) -> (Vec<Value>, Vec<Aside>) {
         let mut now = self.held.clone();
         let mut own: BTreeSet<(&str, String)> = BTreeSet::new();
         let mut aside = Vec::new();
@@ -125,7 +125,7 @@ impl<'e> Look<'e> {
             }
             if let Some(Joined { entry, own: is_own }) = entry::join(now.get(&place), &state.entry, way, here) {
                 now.insert(place.clone(), entry);
-                if is_own {
+                if is_own || all_own {
                     own.insert(place);
                 }
             }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::parents::Joining;
 use super::state::MailboxState;
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::domain::mailboxes::{Alive, Change, Fate, Outcome};
 
-/// The plan of `node` for what came from `source`.
-pub fn plan(node: NodeId, source: NodeId, outcome: &Outcome, states: &BTreeMap<MailboxId, MailboxState>) -> Value {
+/// The plan of a node for what came over a link.
+pub fn plan(joining: Joining, outcome: &Outcome, states: &BTreeMap<MailboxId, MailboxState>) -> Value {
+    let (node, source) = (joining.here, joining.source);
     let (mut rows, mut fates, mut conflicts) = (Vec::new(), Vec::new(), own_conflicts(node, outcome));
     for (id, change) in &outcome.changes {
         let state = states.get(id);
@@ -23,7 +25,7 @@ pub fn plan(node: NodeId, source: NodeId, outcome: &Outcome, states: &BTreeMap<M
             }
         }
     }
-    json!({"rows": rows, "fates": fates, "conflicts": conflicts, "notes": notes(source, outcome)})
+    json!({"rows": rows, "fates": fates, "conflicts": conflicts, "notes": notes(joining, outcome)})
 }
 
 fn row(id: MailboxId, change: &Change, after: &Alive, seq: i64) -> Value {
@@ -76,7 +78,7 @@ fn told_conflict(id: MailboxId, change: &Change, winner: MailboxId, source: Node
 
 /// What the peers are told: what ended first, then what was renamed, then what came into being, so that a name is free before another
 /// takes it.
-fn notes(source: NodeId, outcome: &Outcome) -> Vec<Value> {
+fn notes(joining: Joining, outcome: &Outcome) -> Vec<Value> {
     let mut notes: Vec<(u8, MailboxId, bool)> = outcome
         .changes
         .iter()
@@ -86,9 +88,9 @@ fn notes(source: NodeId, outcome: &Outcome) -> Vec<Value> {
                 (None, Some(_)) => 1,
                 (None, None) => 2,
             };
-            (rank, *id, change.own)
+            (rank, *id, change.own || joining.is_own)
         })
         .collect();
     notes.sort_unstable();
-    notes.iter().map(|(_, id, own)| json!({"id": id.0, "origin": (!own).then_some(source.0)})).collect()
+    notes.iter().map(|(_, id, own)| json!({"id": id.0, "origin": (!own).then_some(joining.source.0)})).collect()
 }

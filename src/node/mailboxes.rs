@@ -144,7 +144,7 @@ pub async fn join(target: &impl GenericClient, joining: Joining, gathered: &Gath
     if outcome.changes.values().any(|change| change.before.row.is_some()) {
         locks::guard(target, LockPatience::of(joining.lock_ms)).await?;
     }
-    let plan = mailbox_plan::plan(node, joining.source, &outcome, &gathered.states);
+    let plan = mailbox_plan::plan(joining, &outcome, &gathered.states);
     ask::row(target, include_str!("../../sql/target/write_mailboxes.sql"), &[&plan]).await?;
     Ok(())
 }

@@ -23,6 +23,7 @@ pub mod participant;
 pub mod pause;
 pub mod placing;
 pub mod plan;
+pub mod relay;
 pub mod scan;
 pub mod schema;
 pub mod state;

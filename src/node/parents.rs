@@ -20,6 +20,8 @@ pub struct Joining {
     pub here: NodeId,
     /// How long each lock that dbmail may want is waited for, and held, at the most: milliseconds.
     pub lock_ms: i32,
+    /// Whether what changes is noted as the node's own change: see [`super::apply::Batch::is_relayed`].
+    pub is_own: bool,
 }
 
 /// Joins the accounts and mailboxes that a batch names, and those that it needs and that are not here. Returns the mailboxes as the

@@ -1,6 +1,6 @@
 //! What is to be written on a node, in the form that `dbmail_mesh.write_plan` takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ pub struct PlanWriter {
     has_all: bool,
     copies: bool,
     insists: bool,
+    is_own: bool,
 }
 
 impl PlanWriter {
@@ -141,6 +142,11 @@ impl PlanWriter {
     /// session does to the message matches nothing then.
     pub fn insist(&mut self) {
         self.insists = true;
+    }
+
+    /// What it changes is noted as this node's own change: whoever is told of it has to get it from here.
+    pub fn is_own(&mut self) {
+        self.is_own = true;
     }
 
     /// How many messages become visible, change or die, and how many are late: for the log.
@@ -366,6 +372,25 @@ impl PlanWriter {
         }
     }
 
+    /// The messages of which something changes.
+    fn changed(&self) -> BTreeSet<i64> {
+        let lists = [
+            "take",
+            "move",
+            "stow",
+            "kill",
+            "hide",
+            "wait",
+            "mark",
+            "mark_keywords",
+            "registers",
+            "keyword_registers",
+            "own",
+        ];
+        let values = lists.iter().filter_map(|list| self.lists.get(list)).flatten();
+        values.filter_map(|value| value.as_i64().or_else(|| value["birth"].as_i64())).collect()
+    }
+
     /// Writes the plan, under the locks of [`View::lock`].
     ///
     /// # Errors
@@ -384,6 +409,9 @@ impl PlanWriter {
         }
         for (list, values) in &self.lists {
             plan[list] = json!(values);
+        }
+        if self.is_own {
+            plan["own"] = json!(self.changed());
         }
         ask::row(client, include_str!("../../sql/target/write_plan.sql"), &[&plan]).await?;
         Ok(())

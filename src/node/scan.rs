@@ -10,6 +10,7 @@ use super::cursor::{CopyStage, Cursor, Witness};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
 use super::tides::Tides;
 use crate::domain::ids::{MailboxId, NodeId};
+use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 
 /// Keys of rows that changed on a source.
@@ -87,7 +88,13 @@ impl Keys {
     }
 }
 
-fn keys_of(rows: &[Row]) -> Keys {
+/// The last transaction that a snapshot may see.
+fn last_of(snapshot: &str) -> Result<i64> {
+    let last = snapshot.parse::<Snapshot>()?.next().saturating_sub(1);
+    i64::try_from(last).map_err(|_| Error::new(Kind::Data, format!("transaction {last} is beyond what there can be")))
+}
+
+pub(super) fn keys_of(rows: &[Row]) -> Keys {
     let mut keys = Keys::default();
     for row in rows {
         keys.insert(row.get("kind"), row.get("key"));
@@ -131,12 +138,17 @@ pub async fn target_went_back(source: &impl GenericClient, target: NodeId, snaps
     Ok(row.is_some_and(|row| row.get("went_back")))
 }
 
-/// Tells the source what `target` holds durably of its changes.
+/// Tells the source what `target` holds durably: of its changes, and of what third nodes gave to it.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn acknowledge(source: &impl GenericClient, target: NodeId, snapshot: &str) -> Result<()> {
-    ask::run(source, include_str!("../../sql/source/acknowledge.sql"), &[&target.0, &snapshot]).await?;
+pub async fn acknowledge(
+    source: &impl GenericClient,
+    target: NodeId,
+    snapshot: &str,
+    relayed: Option<&str>,
+) -> Result<()> {
+    ask::run(source, include_str!("../../sql/source/acknowledge.sql"), &[&target.0, &snapshot, &relayed]).await?;
     Ok(())
 }
 
@@ -205,7 +217,7 @@ impl<'a> SourceRead<'a> {
 
     async fn changed_keys(&self, cursor: &Cursor, limit: i64) -> Result<(Keys, Cursor)> {
         let now = self.snapshot(Some(cursor)).await?;
-        let to = cursor.to.clone().unwrap_or(now);
+        let to = cursor.to.clone().unwrap_or_else(|| now.clone());
         // Most ranges fit one batch; only a larger one has to be read in order, from the start of the outbox.
         if cursor.to.is_none() {
             let one_more = limit.saturating_add(1);
@@ -218,7 +230,7 @@ impl<'a> SourceRead<'a> {
             if rows.len() as i64 <= limit {
                 let keys = keys_of(&rows);
                 let witness = keys.last.or(cursor.witness);
-                return Ok((keys, Cursor::behind(to, witness)));
+                return Ok((keys, cursor.behind(to, witness)));
             }
         }
         let rows = ask::rows(
@@ -227,13 +239,17 @@ impl<'a> SourceRead<'a> {
             &[&cursor.from, &to, &cursor.last_id, &limit],
         )
         .await?;
-        let keys = keys_of(&rows);
+        let mut keys = keys_of(&rows);
+        if !keys.is_empty() && cursor.to.is_some() {
+            // The states are read as they are now: they may be newer than the range.
+            keys.made_up_to = Some(last_of(&now)?);
+        }
         let witness = keys.last.or(cursor.witness);
         let next = match rows.last() {
             Some(last) if rows.len() as i64 >= limit => {
                 Cursor { to: Some(to), last_id: last.get("id"), witness, ..cursor.clone() }
             }
-            _ => Cursor::behind(to, witness),
+            _ => cursor.behind(to, witness),
         };
         Ok((keys, next))
     }

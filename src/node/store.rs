@@ -100,6 +100,16 @@ pub async fn report_behind(target: &impl GenericClient, source: NodeId, waited: 
     Ok(())
 }
 
+/// Tells the target which third nodes' changes come to it over the link from `source`, because they are not heard of themselves.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn report_relays(target: &impl GenericClient, source: NodeId, nodes: &[NodeId]) -> Result<()> {
+    let nodes: Vec<i16> = nodes.iter().map(|node| node.0).collect();
+    ask::run(target, include_str!("../../sql/target/report_relays.sql"), &[&source.0, &nodes]).await?;
+    Ok(())
+}
+
 /// The tables that a batch looks things up in.
 const ANALYZE: &str = "analyze public.dbmail_messages, public.dbmail_physmessage, public.dbmail_mimeparts, public.dbmail_partlists, \
                        public.dbmail_headername, public.dbmail_headervalue, public.dbmail_header, dbmail_mesh.content";

@@ -1,8 +1,8 @@
 //! What the tasks of a worker share: the nodes with their connection pools and doorbells.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::{Client, Pool};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) batches: Semaphore,
     /// Links that wait for others.
     pub(crate) waiters: Waiters,
+    /// Third nodes that are being relayed into this one.
+    pub(crate) turns: Turns,
     fitness: Fitness,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
@@ -79,6 +81,31 @@ impl Drop for Nap {
     }
 }
 
+/// Whose turn it is: of several links that could relay a third node, one does at a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turns(Arc<Mutex<BTreeSet<NodeId>>>);
+
+/// A link's turn to relay a node, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Turns,
+    pub(crate) node: NodeId,
+}
+
+impl Turns {
+    /// The turn to relay `node`, if no other link has it.
+    pub(crate) fn take(&self, node: NodeId) -> Option<Turn> {
+        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
+        is_free.then(|| Turn { turns: self.clone(), node })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.node);
+    }
+}
+
 /// All nodes, and what all tasks need.
 pub(crate) struct Hub {
     nodes: BTreeMap<NodeId, Node>,
@@ -99,6 +126,8 @@ pub(crate) struct Pulse {
     pub(crate) beats: AtomicI64,
     /// Whether one is under way.
     pub(crate) at_work: AtomicBool,
+    /// Counts up whenever the source has answered.
+    pub(crate) answers: AtomicI64,
 }
 
 impl Hub {
@@ -113,7 +142,17 @@ impl Hub {
                 let waiters = Waiters::default();
                 Ok((
                     endpoint.id,
-                    Node { endpoint, readers, writers, batches, waiters, fitness: Fitness::default(), bell, asleep },
+                    Node {
+                        endpoint,
+                        readers,
+                        writers,
+                        batches,
+                        waiters,
+                        turns: Turns::default(),
+                        fitness: Fitness::default(),
+                        bell,
+                        asleep,
+                    },
                 ))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
@@ -143,6 +182,11 @@ impl Hub {
     /// One node.
     pub(crate) fn node(&self, id: NodeId) -> Result<&Node> {
         self.nodes.get(&id).ok_or_else(|| Error::new(Kind::Internal, format!("node {id} is not among the settings")))
+    }
+
+    /// What people call a node; its number where it is not among the settings.
+    pub(crate) fn name(&self, id: NodeId) -> String {
+        self.nodes.get(&id).map_or_else(|| id.to_string(), |node| node.endpoint.name.clone())
     }
 
     /// The pulse of a link of this worker.

@@ -15,6 +15,7 @@ use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use super::opening;
 use super::pause::{Halt, LOOK_INTERVAL};
+use super::relay::{Relay, Step, Way};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::apply::{Applied, Batch, Bounds, Route};
@@ -91,6 +92,7 @@ pub(crate) struct Link {
     /// Failures in a row.
     failures: u32,
     following: Following,
+    relay: Relay,
     halt: Halt,
     /// What is known of it to a watchdog.
     vital: Vital,
@@ -106,7 +108,7 @@ struct Position {
     /// When it was last stored.
     stored_at: Instant,
     /// What the source was told.
-    acknowledged: Option<String>,
+    acknowledged: Option<(String, Option<String>)>,
     acknowledged_at: Instant,
     aside_at: Instant,
 }
@@ -134,6 +136,7 @@ impl Link {
             transient: 0,
             failures: 0,
             following: Following::new(),
+            relay: Relay::default(),
             halt: Halt::default(),
             behind: ToldBehind::default(),
         }
@@ -142,7 +145,7 @@ impl Link {
     /// Drives the link, for ever.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.hub.worker.retry_max);
-        let (source, target) = (self.name(self.source), self.name(self.target));
+        let (source, target) = (self.hub.name(self.source), self.hub.name(self.target));
         let counters = &self.hub.telemetry.clone().counters;
         loop {
             self.vital.wait();
@@ -162,6 +165,8 @@ impl Link {
             counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
             self.halt.forget();
+            // Others may have their turn.
+            self.relay.begin_anew();
             if let Some(pulse) = self.hub.pulse(self.source, self.target) {
                 // A batch that timed out did not come to where this is said.
                 pulse.at_work.store(false, Ordering::Relaxed);
@@ -186,10 +191,6 @@ impl Link {
             let wait = backoff.wait();
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
         }
-    }
-
-    fn name(&self, id: NodeId) -> String {
-        self.hub.node(id).map_or_else(|_| id.to_string(), |node| node.endpoint.name.clone())
     }
 
     /// Tells the target how the link is doing, when that has changed. A target that cannot be told is no further trouble.
@@ -226,6 +227,7 @@ impl Link {
             return Ok(());
         }
         let mut position = Position::at(opening::open(&hub, source, target).await?);
+        self.relay.begin_anew();
         let mut nap: Option<Nap> = None;
         let mut poll = hub.worker.poll_min;
         let mut full_batches = 0;
@@ -240,6 +242,10 @@ impl Link {
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
                 .await
                 .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
+            if let Some(pulse) = hub.pulse(self.source, self.target) {
+                pulse.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            let relays = !more && self.relay(source, target, &mut position).await?;
             backoff.reset();
             (self.transient, self.failures) = (0, 0);
             full_batches = if more { full_batches + 1 } else { 0 };
@@ -255,6 +261,9 @@ impl Link {
                 nap = None;
                 poll = hub.worker.poll_min;
             }
+            if relays {
+                continue;
+            }
             if !more {
                 nap.get_or_insert_with(|| source.nap());
                 if self.following.is_busy() {
@@ -264,6 +273,24 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// What third nodes gave to the source and cannot give to the target. Returns whether there is more to do at once.
+    async fn relay(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<bool> {
+        let hub = self.hub.clone();
+        let way = Way { hub: &hub, source, target, bounds: self.bounds(), rows: most_rows(&hub) };
+        let step = tokio::time::timeout(STEP_TIMEOUT, self.relay.step(&way, &position.stored, &position.seen))
+            .await
+            .map_err(|_| Error::new(Kind::Unreachable, "a relayed batch did not come to an end"))??;
+        match step {
+            Step::Nothing => Ok(false),
+            Step::More => Ok(true),
+            Step::Reached(snapshot) => {
+                // It is stored when the cursor next moves, or with the time.
+                position.seen.relayed = Some(snapshot);
+                Ok(false)
+            }
+        }
     }
 
     /// Waits for as long as the link is paused.
@@ -338,6 +365,7 @@ impl Link {
             cursor: &position.stored,
             next: &next,
             waiting: self.following.waiting.as_ref(),
+            is_relayed: false,
         };
         pulse.at_work.store(true, Ordering::Relaxed);
         let begun = Instant::now();
@@ -399,15 +427,15 @@ impl Link {
 
     /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
     async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
-        let held = &position.stored.from;
+        let held = (position.stored.from.clone(), position.stored.relayed.clone());
         if position.stored.copy.is_some()
-            || position.acknowledged.as_ref() == Some(held)
+            || position.acknowledged.as_ref() == Some(&held)
             || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
         {
             return Ok(());
         }
-        scan::acknowledge(source, self.target, held).await?;
-        position.acknowledged = Some(held.clone());
+        scan::acknowledge(source, self.target, &held.0, held.1.as_deref()).await?;
+        position.acknowledged = Some(held);
         position.acknowledged_at = Instant::now();
         Ok(())
     }

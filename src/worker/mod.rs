@@ -13,6 +13,7 @@ mod moved;
 mod opening;
 pub(crate) mod pace;
 mod pause;
+mod relay;
 pub mod settle;
 
 use std::collections::BTreeSet;

@@ -105,7 +105,7 @@ fn the_example_can_be_saved_and_checked() {
         "{}: ok
 [mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\", presence = \"30d\"
 [worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
-         outbox_keep = \"1min\", outbox_rows_max = 20000000
+         relay_after = \"10s\", outbox_keep = \"1min\", outbox_rows_max = 20000000
 [log] format = \"text\", level = \"info\"
 [health] listen = \"127.0.0.1:17143\", refresh = \"5s\", ready_lag = \"10s\"
 

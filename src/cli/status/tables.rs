@@ -217,10 +217,24 @@ fn links(status: &Status, page: &mut Page) {
         {
             page.line(&format!("{}: the lag is not known: {error}", name(link)));
         }
+        if !link.relays.is_empty() {
+            let of: Vec<String> = link.relays.iter().map(|id| node_name(*id, status)).collect();
+            page.line(&format!(
+                "{}: {} not heard of; what came from there is taken over from {}",
+                name(link),
+                of.join(", "),
+                link.source
+            ));
+        }
         if let Some(seconds) = link.behind_seconds {
             page.line(&format!("{}: HIGHESTMODSEQs have waited {} to be taken over", name(link), short(seconds)));
         }
     }
+}
+
+fn node_name(id: i16, status: &Status) -> String {
+    let known = status.nodes.iter().find(|node| node.id == id);
+    known.map_or_else(|| format!("node {id}"), |node| node.name.clone())
 }
 
 fn name(link: &LinkStatus) -> String {

@@ -208,6 +208,8 @@ pub struct LinkStatus {
     pub behind_since: Option<Timestamp>,
     /// Seconds since then.
     pub behind_seconds: Option<f64>,
+    /// Numbers of third nodes that the target does not hear of: what they gave to the source it takes over from there.
+    pub relays: Vec<i16>,
     /// Why the lag of a link that has begun is not known.
     pub lag_error: Option<String>,
     /// What a first copy is at: `users`, `mailboxes`, `messages`, `tombstones`; `None` when none is under way.

@@ -260,6 +260,7 @@ fn incoming(row: &Row) -> Incoming {
         last_error_at: row.get("last_error_at"),
         behind_since: row.get("behind_since"),
         behind_seconds: row.get("behind_seconds"),
+        relays: row.get("relays"),
         ..LinkStatus::default()
     };
     Incoming { link, position }

@@ -22,6 +22,7 @@ pub struct Counters {
     written: IntCounterVec,
     late: IntCounterVec,
     set_aside: IntCounterVec,
+    relayed: IntCounterVec,
     starts: IntCounterVec,
     errors: IntCounterVec,
     bells_lost: IntCounterVec,
@@ -62,6 +63,7 @@ impl Counters {
             written: vector(&registry, &names::WRITTEN)?,
             late: vector(&registry, &names::LATE)?,
             set_aside: vector(&registry, &names::SET_ASIDE)?,
+            relayed: vector(&registry, &names::RELAYED)?,
             starts: vector(&registry, &names::LINK_STARTS)?,
             errors: vector(&registry, &names::LINK_ERRORS)?,
             bells_lost: vector(&registry, &names::BELLS_LOST)?,
@@ -86,7 +88,9 @@ impl Counters {
     /// A link of this worker: its counts are there from the beginning, at zero.
     pub fn link(&self, source: &str, target: &str) {
         let link = &[source, target];
-        for vector in [&self.batches, &self.applied, &self.written, &self.late, &self.set_aside, &self.starts] {
+        for vector in
+            [&self.batches, &self.applied, &self.written, &self.late, &self.set_aside, &self.relayed, &self.starts]
+        {
             vector.with_label_values(link);
         }
         self.batch_seconds.with_label_values(link);
@@ -121,6 +125,11 @@ impl Counters {
         add(&self.late, counts.late);
         add(&self.set_aside, counts.aside);
         self.batch_seconds.with_label_values(link).inc_by(counts.took.as_secs_f64());
+    }
+
+    /// Message states of third nodes were taken over from the source.
+    pub fn relayed(&self, source: &str, target: &str, messages: usize) {
+        self.relayed.with_label_values(&[source, target]).inc_by(messages as u64);
     }
 
     /// The session that is notified of a node's changes was lost.

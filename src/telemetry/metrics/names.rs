@@ -36,6 +36,7 @@ metrics! {
     WRITTEN = "dbmail_mesh_messages_written_total", LINK, "Messages that became visible, moved or died thereby.";
     LATE = "dbmail_mesh_messages_late_total", LINK, "Messages that arrived late.";
     SET_ASIDE = "dbmail_mesh_rows_set_aside_total", LINK, "Times that a row could not be joined.";
+    RELAYED = "dbmail_mesh_messages_relayed_total", LINK, "Message states of third nodes that this worker took over from the source, because they are not heard of themselves.";
     LINK_STARTS = "dbmail_mesh_link_starts_total", LINK, "Times that a link began, or began again after an error.";
     LINK_ERRORS = "dbmail_mesh_link_errors_total", &["source", "target", "kind"], "Errors that stopped a link for a while, by kind.";
     BELLS_LOST = "dbmail_mesh_listener_errors_total", NODE, "Times that the session which is notified of changes was lost.";

@@ -120,7 +120,14 @@ impl Store for Postgres {
                 read.end().await.unwrap();
                 return;
             }
-            let batch = Batch { keys: &keys, again: &Keys::default(), cursor: &cursor, next: &next, waiting: None };
+            let batch = Batch {
+                keys: &keys,
+                again: &Keys::default(),
+                cursor: &cursor,
+                next: &next,
+                waiting: None,
+                is_relayed: false,
+            };
             match route.apply(&read, &mut of_target, &beside, batch).await {
                 // A bound of the server's that a busy machine does not keep: nothing was written, and a worker tries again, too.
                 Err(error) if error.is_transient() => {

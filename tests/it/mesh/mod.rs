@@ -24,6 +24,7 @@ mod order;
 mod pause;
 mod readers;
 mod readers_traffic;
+mod relay;
 mod review;
 mod same;
 mod scenario;
