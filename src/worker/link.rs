@@ -155,7 +155,10 @@ impl Link {
                 self.vital.say("starting");
             }
             counters.link_started(&source, &target);
-            let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
+            let ended = AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await;
+            // Other links may have their turn.
+            self.relay.begin_anew();
+            let error = match ended {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
                 // A defect must not take a link away for ever without a word.
@@ -165,8 +168,6 @@ impl Link {
             counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
             self.halt.forget();
-            // Others may have their turn.
-            self.relay.begin_anew();
             if let Some(pulse) = self.hub.pulse(self.source, self.target) {
                 // A batch that timed out did not come to where this is said.
                 pulse.at_work.store(false, Ordering::Relaxed);
@@ -227,7 +228,6 @@ impl Link {
             return Ok(());
         }
         let mut position = Position::at(opening::open(&hub, source, target).await?);
-        self.relay.begin_anew();
         let mut nap: Option<Nap> = None;
         let mut poll = hub.worker.poll_min;
         let mut full_batches = 0;
