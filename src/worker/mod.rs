@@ -13,6 +13,8 @@ mod moved;
 mod opening;
 pub(crate) mod pace;
 mod pause;
+mod portion;
+mod retry;
 pub mod settle;
 
 use std::collections::BTreeSet;
