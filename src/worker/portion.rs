@@ -5,15 +5,15 @@
 pub(crate) struct Portion {
     keys: i64,
     most: i64,
-    /// Whether a row that is refused is among the next ones: what is left to look through is halved every time.
-    hunts: bool,
+    /// So many of the next keys have a row among them that is refused: they are looked through by halves.
+    suspects: Option<i64>,
 }
 
 impl Portion {
     /// As large as the settings allow.
     pub(crate) fn new(most: i64) -> Self {
         let most = most.max(1);
-        Self { keys: most, most, hunts: false }
+        Self { keys: most, most, suspects: None }
     }
 
     /// How many keys.
@@ -21,28 +21,27 @@ impl Portion {
         self.keys
     }
 
-    /// A batch failed. What does not go in one piece may go in smaller ones. Returns whether it was for a row (`of_a_row`) and the next
-    /// batch is a smaller one.
+    /// A batch failed: for a row in it, or not. What does not go in one piece may go in smaller ones. Returns whether the row is to be
+    /// looked for at once.
     pub(crate) fn failed(&mut self, of_a_row: bool) -> bool {
-        let smaller = self.keys > 1;
-        self.hunts |= of_a_row && smaller;
+        let hunts = of_a_row && self.keys > 1;
+        self.suspects = hunts.then_some(self.keys);
         self.keys = (self.keys / 2).max(1);
-        of_a_row && smaller
+        hunts
     }
 
-    /// A batch went through. While a row is hunted, it is among the other half.
+    /// A batch went through. While a row is looked for, it is among the rest.
     pub(crate) fn went(&mut self) {
-        if self.hunts && self.keys > 1 {
-            self.keys /= 2;
-        } else {
-            self.keys = (self.keys * 2).min(self.most);
-            self.hunts = false;
-        }
+        self.suspects = self.suspects.map(|suspects| suspects - self.keys).filter(|left| *left > 0);
+        self.keys = match self.suspects {
+            Some(left) => (left / 2).max(1),
+            None => (self.keys * 2).min(self.most),
+        };
     }
 
     /// The row was found. The next may be another such: they tend to come together.
     pub(crate) fn found(&mut self) {
-        self.hunts = false;
+        self.suspects = None;
         self.keys = 1;
     }
 }

@@ -26,7 +26,7 @@ fn stamps_that_no_node_can_have_made() {
         (stamp(NOW + CLOCK_AHEAD_MAX, 8), None),
         (stamp(NOW + CLOCK_AHEAD_MAX + 1, 8), Some("ahead of this node's clock")),
         (Stamp(i64::MAX), Some("names node 4095")),
-        (stamp(NOW, 9), Some("names node 9, of 8 at the most")),
+        (stamp(NOW, 9), Some("seen names node 9, of 8 at the most")),
         (stamp(NOW, 0), Some("names node 0")),
         (Stamp(-1), Some("negative")),
         (Stamp(i64::MIN), Some("negative")),
@@ -53,8 +53,7 @@ fn what_is_wrong_with_a_message() {
         ("a UID that went down", |it| it.incoming.uid = Uid(5), "its UID 5 is below its birth UID 6"),
         ("no mailbox", |it| it.place.value = MailboxId(0), "its mailbox 0"),
         ("a move of the far future", |it| it.place.stamp = stamp(NOW * 2, 1), "the stamp of its mailbox"),
-        ("a flag of no node", |it| it.marks.flags[3].stamp = stamp(NOW, 77), "the stamp of flagged names node 77")
-    ,
+        ("a flag of no node", |it| it.marks.flags[3].stamp = stamp(NOW, 77), "flagged names node 77"),
         ("a MODSEQ at the end", |it| it.modseq.promised = i64::MAX, "its MODSEQ"),
         ("a negative MODSEQ", |it| it.modseq.shown = -1, "its MODSEQ -1"),
         ("content of no node", |it| it.content = (NodeId(-3), 5), "its content names node -3"),

@@ -10,7 +10,7 @@ use super::{DEADLINE, Mesh};
 /// One corruption: what is done to node 1, what node 2 says of it, and what takes it back.
 struct Corruption {
     name: &'static str,
-    /// `victim` is a UID in alice's INBOX, `folder` the id of a mailbox of hers.
+    /// `{victim}` is a UID in alice's INBOX, `{folder}` the id of a mailbox of hers.
     harm: &'static str,
     says: Says,
     undo: &'static str,
@@ -24,50 +24,50 @@ enum Says {
 }
 use Says::{Aside, Stops};
 
-const NOTE: &str = "insert into dbmail_mesh.outbox (kind, key) values ('m', victim)";
+const NOTE: &str = "insert into dbmail_mesh.outbox (kind, key) values ('m', {victim})";
 const FORGET: &str = "delete from dbmail_mesh.message_register; delete from dbmail_mesh.keyword_register";
 
 const CORRUPTIONS: &[Corruption] = &[
     Corruption {
         name: "a stamp that is negative",
-        harm: "insert into dbmail_mesh.message_register (birth_uid, seen) values (victim, -5)",
+        harm: "insert into dbmail_mesh.message_register (birth_uid, seen) values ({victim}, -5)",
         says: Aside("message", "corrupt: the stamp of seen is negative"),
         undo: FORGET,
     },
     Corruption {
         name: "a stamp of the year 2091, which would win every conflict",
-        harm: "insert into dbmail_mesh.message_register (birth_uid, flagged) values (victim, 9223372036854775807 - 4095 + 1)",
+        harm: "insert into dbmail_mesh.message_register (birth_uid, flagged) values ({victim}, 9223372036854775807 - 4095 + 1)",
         says: Aside("message", "days ahead of this node's clock"),
         undo: FORGET,
     },
     Corruption {
         name: "a stamp of a node that cannot be",
-        harm: "insert into dbmail_mesh.message_register (birth_uid, place) values (victim, dbmail_mesh.next_stamp(0) + 3000)",
-        says: Aside("message", "corrupt: the stamp of its mailbox names node 3001, of 2 at the most"),
+        harm: "insert into dbmail_mesh.message_register (birth_uid, place) values ({victim}, dbmail_mesh.next_stamp(0) + 3000)",
+        says: Aside("message", "corrupt: its mailbox names node 3001, of 2 at the most"),
         undo: FORGET,
     },
     Corruption {
         name: "a keyword of the far future",
-        harm: "insert into dbmail_mesh.keyword_register (birth_uid, keyword, stamp, present) values (victim, 'x', 9223372036854771713, true)",
+        harm: "insert into dbmail_mesh.keyword_register (birth_uid, keyword, stamp, present) values ({victim}, 'x', 9223372036854771713, true)",
         says: Aside("message", "the stamp of a keyword"),
         undo: FORGET,
     },
     Corruption {
         name: "a MODSEQ from which dbmail could not go on counting",
-        harm: "insert into dbmail_mesh.message_register (birth_uid, seq) values (victim, 9223372036854775807)",
+        harm: "insert into dbmail_mesh.message_register (birth_uid, seq) values ({victim}, 9223372036854775807)",
         says: Aside("message", "corrupt: its MODSEQ 9223372036854775807 is not between 0 and"),
         undo: FORGET,
     },
     Corruption {
         name: "a UID that takes all numbers away",
         harm: "alter table dbmail_mesh.number drop constraint if exists number_only_upwards;
-               insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at) values (140000000000000, victim, 1, now())",
+               insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at) values (140000000000000, {victim}, 1, now())",
         says: Aside("message", "is not between 1 and 1099511627776"),
         undo: "delete from dbmail_mesh.number where uid = 140000000000000",
     },
     Corruption {
         name: "a number that nobody gave",
-        harm: "insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at) values (victim + 1000, victim, 77, now())",
+        harm: "insert into dbmail_mesh.number (uid, birth_uid, decided_by, decided_at) values ({victim} + 1000, {victim}, 77, now())",
         says: Aside("message", "names node 77"),
         undo: "delete from dbmail_mesh.number where decided_by = 77",
     },
@@ -75,21 +75,21 @@ const CORRUPTIONS: &[Corruption] = &[
         name: "content of a node that cannot be",
         harm: "update dbmail_mesh.content set origin_node = 99;
                insert into dbmail_mesh.content (physmessage_id, origin_node, origin_id)
-               select physmessage_id, 99, 5 from dbmail_messages where message_idnr = victim on conflict do nothing",
+               select physmessage_id, 99, 5 from dbmail_messages where message_idnr = {victim} on conflict do nothing",
         says: Aside("message", "its content names node"),
         undo: "delete from dbmail_mesh.content where origin_node = 99",
     },
     Corruption {
         name: "a name with a line end",
-        harm: "update dbmail_messages set unique_id = e'a\\r\\nb' where message_idnr = victim",
+        harm: "update dbmail_messages set unique_id = e'a\\r\\nb' where message_idnr = {victim}",
         says: Aside("message", "corrupt: its unique_id holds a line end or a NUL"),
-        undo: "update dbmail_messages set unique_id = 'victim' where message_idnr = victim",
+        undo: "update dbmail_messages set unique_id = 'victim' where message_idnr = {victim}",
     },
     Corruption {
         name: "content of less than no size",
         harm: "with p as (insert into dbmail_physmessage (messagesize, rfcsize, internal_date) values (-5, 5, now()) returning id)
                insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, status)
-               select mailbox_idnr, p.id, 'small', 0 from p, dbmail_messages where message_idnr = victim",
+               select mailbox_idnr, p.id, 'small', 0 from p, dbmail_messages where message_idnr = {victim}",
         says: Aside("message", "corrupt: messagesize of its content is negative"),
         undo: "delete from dbmail_messages where unique_id = 'small'",
     },
@@ -100,37 +100,37 @@ const CORRUPTIONS: &[Corruption] = &[
                     m as (insert into dbmail_mimeparts (hash, data, size) values ('x', 'y', 1) returning id),
                     l as (insert into dbmail_partlists (physmessage_id, part_id, part_key) select p.id, m.id, null from p, m)
                insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, status)
-               select mailbox_idnr, p.id, 'apart', 0 from p, dbmail_messages where message_idnr = victim",
+               select mailbox_idnr, p.id, 'apart', 0 from p, dbmail_messages where message_idnr = {victim}",
         says: Aside("message", "corrupt: column part_key"),
         undo: "delete from dbmail_messages where unique_id = 'apart'; delete from dbmail_partlists where part_key is null",
     },
     Corruption {
         name: "a mailbox without a name",
-        harm: "alter table dbmail_mailboxes alter name drop not null; update dbmail_mailboxes set name = null where mailbox_idnr = folder;
-               insert into dbmail_mesh.outbox (kind, key) values ('b', folder)",
+        harm: "alter table dbmail_mailboxes alter name drop not null; update dbmail_mailboxes set name = null where mailbox_idnr = {folder};
+               insert into dbmail_mesh.outbox (kind, key) values ('b', {folder})",
         says: Aside("mailbox", "corrupt: column name: a Postgres value was `NULL`"),
-        undo: "update dbmail_mailboxes set name = 'Folder' where mailbox_idnr = folder",
+        undo: "update dbmail_mailboxes set name = 'Folder' where mailbox_idnr = {folder}",
     },
     Corruption {
         name: "a name that breaks a protocol",
-        harm: "update dbmail_mailboxes set name = e'x\\r\\n* BYE' where mailbox_idnr = folder",
+        harm: "update dbmail_mailboxes set name = e'x\\r\\n* BYE' where mailbox_idnr = {folder}",
         says: Aside("mailbox", "corrupt: its name holds a line end or a NUL"),
-        undo: "update dbmail_mailboxes set name = 'Folder' where mailbox_idnr = folder",
+        undo: "update dbmail_mailboxes set name = 'Folder' where mailbox_idnr = {folder}",
     },
     Corruption {
         name: "mailboxes that were merged in a circle",
         harm: "alter table dbmail_mesh.mailbox_fate drop constraint mailbox_fate_only_upwards;
-               insert into dbmail_mesh.mailbox_fate (mailbox_idnr, merged_into) values (folder, 1);
-               insert into dbmail_mesh.outbox (kind, key) values ('b', folder)",
+               insert into dbmail_mesh.mailbox_fate (mailbox_idnr, merged_into) values ({folder}, 1);
+               insert into dbmail_mesh.outbox (kind, key) values ('b', {folder})",
         says: Aside("mailbox", "which is not above it"),
-        undo: "delete from dbmail_mesh.mailbox_fate where mailbox_idnr = folder",
+        undo: "delete from dbmail_mesh.mailbox_fate where mailbox_idnr = {folder}",
     },
     Corruption {
         name: "a HIGHESTMODSEQ from which dbmail could not go on counting",
-        harm: "update dbmail_mailboxes set seq = 9223372036854775800 where mailbox_idnr = folder;
-               insert into dbmail_mesh.outbox (kind, key) values ('s', folder)",
+        harm: "update dbmail_mailboxes set seq = 9223372036854775800 where mailbox_idnr = {folder};
+               insert into dbmail_mesh.outbox (kind, key) values ('s', {folder})",
         says: Aside("modseq", "corrupt: its HIGHESTMODSEQ 9223372036854775800"),
-        undo: "update dbmail_mailboxes set seq = 5 where mailbox_idnr = folder",
+        undo: "update dbmail_mailboxes set seq = 5 where mailbox_idnr = {folder}",
     },
     Corruption {
         name: "a user of the far future",
@@ -206,13 +206,7 @@ async fn what_a_damaged_peer_tells_is_refused_with_its_key() {
     mesh.await_equal(inbox, 1).await;
     mesh.await_count(2, &format!("select count(*) from dbmail_mailboxes where mailbox_idnr = {folder}"), 1).await;
     mesh.await_count(2, "select count(*) from dbmail_aliases", 1).await;
-    let fill = |sql: &str| sql.replace("victim)", &format!("{victim})")).replace("(victim", &format!("({victim"));
-    let fill = |sql: &str| {
-        fill(sql)
-            .replace("= victim", &format!("= {victim}"))
-            .replace(", victim,", &format!(", {victim},"))
-            .replace("folder", &folder.to_string())
-    };
+    let fill = |sql: &str| sql.replace("{victim}", &victim.to_string()).replace("{folder}", &folder.to_string());
     for Corruption { name, harm, says, undo } in CORRUPTIONS {
         // What node 1 says of itself may go on; what node 2 has may not change.
         let before = state_digest(&mesh.node(2).connection).await.unwrap();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use dbmail_mesh::domain::ids::{MailboxId, NodeId};
+use dbmail_mesh::config::NodeSettings;
+use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride};
+use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -241,7 +243,7 @@ async fn one_among_many_costs_few_batches() {
         let worker = mesh.work_for(&[2]);
         let arrived = format!("select count(*) from dbmail_messages where mailbox_idnr = {inbox} and status < 2");
         mesh.await_count(2, &arrived, visible as i64 + 199).await;
-        mesh.await_count(2, &format!("select count(*) from dbmail_mesh.set_aside where reason like '%no_poison%'"), 1).await;
+        mesh.await_count(2, "select count(*) from dbmail_mesh.set_aside where reason like '%no_poison%'", 1).await;
         mesh.await_current().await;
         worker.stop().await;
         let took = mesh.count(2, batches).await - before;
@@ -398,13 +400,12 @@ async fn what_another_encoding_cannot_say_stands_alone() {
         let latin = database_in(encoding).await;
         let utf8 = fresh_dbmail("utf").await.unwrap().get_dbname().unwrap().to_owned();
         let (one, two) = if encoding == "SQL_ASCII" { (latin, utf8) } else { (utf8, latin) };
-        let node = |id: i16, name: &str, database: &str| async move {
-            let url = shared_cluster().await.unwrap().url(database);
-            dbmail_mesh::config::NodeSettings::new(name, NodeId(id), &url).unwrap()
-        };
-        let nodes = vec![node(1, "a", &one).await, node(2, "b", &two).await];
-        let stride = dbmail_mesh::domain::ids::Stride(2);
-        dbmail_mesh::migrate::migrate_up(&nodes, &nodes, stride).await.unwrap();
+        let cluster = shared_cluster().await.unwrap();
+        let nodes = vec![
+            NodeSettings::new("a", NodeId(1), &cluster.url(&one)).unwrap(),
+            NodeSettings::new("b", NodeId(2), &cluster.url(&two)).unwrap(),
+        ];
+        migrate_up(&nodes, &nodes, Stride(2)).await.unwrap();
         let mesh = Mesh::of(nodes, 2);
         mesh.run(1, MAIL).await;
         let mut session = mesh.dbmail(1).await;
