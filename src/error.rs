@@ -123,7 +123,7 @@ impl From<tokio_postgres::Error> for Error {
                 if let Some(context) = db.where_() {
                     what = format!("{what}; at {}", context.lines().next().unwrap_or_default());
                 }
-                (kind_of_sqlstate(db.code().code()), what)
+                (crate::sqlstate::kind(db.code().code()), what)
             }
             None => {
                 let mut what = error.to_string();
@@ -135,45 +135,5 @@ impl From<tokio_postgres::Error> for Error {
             }
         };
         Self::new(kind, what).source(error)
-    }
-}
-
-/// The family of an SQLSTATE (PostgreSQL documentation, appendix A).
-fn kind_of_sqlstate(code: &str) -> Kind {
-    match code {
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, serialization_failure, deadlock_detected
-        "55P03" | "57014" | "25P03" | "40001" | "40P01" => Kind::Transient,
-        // Wrong password, no such role, no such database: nobody's retry helps, but it is the database that says so.
-        // Ours: the schema does not admit this program (dbmail_mesh.admit_program).
-        "DM001" => Kind::Refused,
-        "28000" | "28P01" | "3D000" => Kind::Unreachable,
-        _ => match &code[..2.min(code.len())] {
-            "08" | "57" => Kind::Unreachable,
-            "53" => Kind::Transient,
-            "42" => Kind::Refused,
-            "22" | "23" => Kind::Data,
-            _ => Kind::Internal,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sqlstates_are_sorted_by_what_can_be_done() {
-        for (code, kind) in [
-            ("55P03", Kind::Transient),
-            ("57014", Kind::Transient),
-            ("57P01", Kind::Unreachable),
-            ("08006", Kind::Unreachable),
-            ("53300", Kind::Transient),
-            ("42501", Kind::Refused),
-            ("23505", Kind::Data),
-            ("XX000", Kind::Internal),
-        ] {
-            assert_eq!(kind_of_sqlstate(code), kind, "{code}");
-        }
     }
 }

@@ -11,5 +11,6 @@ pub mod model;
 pub mod node;
 pub mod scratch;
 pub mod simulation;
+mod sqlstate;
 pub mod telemetry;
 pub mod worker;

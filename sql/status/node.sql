@@ -8,7 +8,7 @@ select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as ins
        (select coalesce(array_agg(p.node_id), '{}') from dbmail_mesh.peer p where p.left_at is not null) as dismissed,
        greatest(n.installed_at, f.ended_at) as began_at, n.adopted_uid > 0 and f.ended_at is null as came_with_mail,
        l.late_messages, l.late_longest_seconds,
-       (select count(*) from dbmail_mesh.set_aside) as set_aside_rows,
+       s.set_aside_rows, s.set_aside_oldest_seconds,
        (select count(*) from dbmail_mesh.moved_reader r
         join dbmail_mesh.link_status s on s.source_id = r.node_id and dbmail_mesh.is_gone(s.state) and s.since = r.lost_at
         where not r.complete) as readers_waiting,
@@ -20,6 +20,11 @@ cross join (
          coalesce(greatest(extract(epoch from clock_timestamp() - min(first_seen)), 0), 0)::double precision as late_longest_seconds
   from dbmail_mesh.late_messages
 ) l
+cross join (
+  select count(*) as set_aside_rows,
+         coalesce(greatest(extract(epoch from clock_timestamp() - min(a.first_seen)), 0), 0)::double precision as set_aside_oldest_seconds
+  from dbmail_mesh.set_aside a
+) s
 left join lateral (
   select k.pid, a.backend_start as since
   from pg_locks k

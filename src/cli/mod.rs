@@ -1,5 +1,6 @@
 //! The command: what it understands, and how it ends. A file a subcommand.
 
+mod aside;
 mod config;
 mod demo;
 mod doctor;
@@ -58,6 +59,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Aside(aside::AsideArgs),
     Completions(pages::Completions),
     Config(config::Args),
     Demo(demo::Args),
@@ -70,6 +72,7 @@ enum Command {
     Pause(pause::PauseArgs),
     Plan(plan::Args),
     Resume(pause::ResumeArgs),
+    Retry(aside::RetryArgs),
     Run(run::Args),
     Simulate(simulate::Args),
     Status(status::Args),
@@ -144,6 +147,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
         .map_err(|error| Error::new(Kind::Internal, format!("cannot start: {error}")).source(error))?;
     runtime.block_on(async {
         match cli.command {
+            Command::Aside(args) => aside::run_aside(args, &cli.common, output).await,
             Command::Completions(args) => pages::completions(&args, output),
             Command::Config(args) => config::run(args, &cli.common, output).await,
             Command::Demo(args) => demo::run(args, &cli.common, output).await,
@@ -155,6 +159,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<u8> {
             Command::Pause(args) => pause::run_pause(args, &cli.common, output).await,
             Command::Plan(args) => plan::run(args, &cli.common, output).await,
             Command::Resume(args) => pause::run_resume(args, &cli.common, output).await,
+            Command::Retry(args) => aside::run_retry(args, &cli.common, output).await,
             Command::Run(args) => run::run(args, &cli.common, output).await,
             Command::Simulate(args) => simulate::run(&args, output),
             Command::Status(args) => status::run(args, &cli.common, output).await,

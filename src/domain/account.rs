@@ -12,7 +12,7 @@ use super::register::Register;
 const SYSTEM_USERS: [&str; 3] = ["__@!internal_delivery_user!@__", "__public__", "anyone"];
 
 /// The longest userid that dbmail can store, in characters.
-const USERID_LENGTH: usize = 100;
+pub const USERID_LENGTH: usize = 100;
 
 /// An account as it is known on all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,10 @@ impl fmt::Display for AccountId {
 
 /// The registers of an account, values as text: userid; credentials; `maxmail_size`; `maxsieve_size`; `client_idnr`; `saction`; `active`.
 pub type Fields = Box<[Register<String>; 7]>;
+
+/// What they are called.
+pub const FIELDS: [&str; 7] =
+    ["userid", "credentials", "maxmail_size", "maxsieve_size", "client_idnr", "saction", "active"];
 
 /// Which of them is the userid.
 pub const USERID: usize = 0;
@@ -162,12 +166,23 @@ fn displace(joining: &mut BTreeMap<AccountId, Joining>, here: NodeId) {
     }
 }
 
-/// The userid of an account whose own was taken: `alice (alice/1)`, cut so that it fits.
+/// The userid of an account whose own was taken: `alice (alice/1)`, cut so that it fits. Always another than it was.
 fn displaced_name(userid: &str, id: &AccountId) -> String {
-    let mut account = id.to_string();
-    if account.chars().count() > USERID_LENGTH / 2 {
-        account = Sha256::digest(account.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    }
+    let account = id.to_string();
+    let name = if account.chars().count() > USERID_LENGTH / 2 {
+        with_suffix(userid, &digest(&account))
+    } else {
+        with_suffix(userid, &account)
+    };
+    // One that is called so already, to the last character that there is room for.
+    if name == userid { with_suffix(userid, &digest(&format!("{userid} {account}"))) } else { name }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn with_suffix(userid: &str, account: &str) -> String {
     let suffix = format!(" ({account})");
     let room = USERID_LENGTH - suffix.chars().count();
     userid.chars().take(room).chain(suffix.chars()).collect()
@@ -297,5 +312,23 @@ mod tests {
         let of_long = displaced_name(&long, &id(&long, 1));
         assert_eq!(of_long.chars().count(), 100);
         assert_ne!(of_long, displaced_name(&long, &id(&long, 2)));
+    }
+
+    /// The name that was to be given was the one that the account had, for there was no room for another suffix: it was given again and
+    /// again, and the link stood still.
+    #[test]
+    fn a_displaced_name_is_another_one() {
+        let mut name = "ä".repeat(100);
+        for account in [id("alice", 1), id(&"b".repeat(100), 1)] {
+            for _ in 0..5 {
+                let next = displaced_name(&name, &account);
+                assert_ne!(next, name);
+                assert_eq!(next.chars().count(), 100);
+                name = next;
+            }
+        }
+        let taken = displaced_name(&"ä".repeat(100), &id("alice", 1));
+        let held = [(id("alice", 1), Held::Alive(named(&taken, 5)))].into_iter().collect();
+        assert_eq!(names(&after(&held, &[(id("bob", 1), Incoming::Alive(named(&taken, 6)))])).len(), 2);
     }
 }

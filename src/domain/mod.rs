@@ -14,4 +14,5 @@ pub mod reported;
 pub mod rule;
 pub mod settlement;
 pub mod snapshot;
+pub mod sound;
 pub mod stamp;

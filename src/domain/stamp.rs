@@ -22,13 +22,23 @@ impl Stamp {
     /// The stamp of a write by `node` at `now` (microseconds since 2020) that follows the one with this stamp, as
     /// `dbmail_mesh.next_stamp` makes it.
     pub fn next(self, now: i64, node: NodeId) -> Self {
-        Self((now.max((self.0 >> NODE_BITS) + 1) << NODE_BITS) | i64::from(node.0))
+        Self::of(now.max((self.0 >> NODE_BITS) + 1), node)
     }
 
     /// The earliest stamp of `node` that is later than this one, whatever the clock says: a write that gives way to any other that was
     /// made in the meantime.
     pub fn just_after(self, node: NodeId) -> Self {
-        Self((((self.0 >> NODE_BITS) + 1) << NODE_BITS) | i64::from(node.0))
+        Self::of((self.0 >> NODE_BITS) + 1, node)
+    }
+
+    /// When it was written: microseconds since 2020.
+    pub fn micros(self) -> i64 {
+        self.0 >> NODE_BITS
+    }
+
+    /// The stamp of `node` at `micros`. Time ends in the year 2091: there it stands still.
+    pub fn of(micros: i64, node: NodeId) -> Self {
+        Self((micros.clamp(0, i64::MAX >> NODE_BITS) << NODE_BITS) | i64::from(node.0))
     }
 }
 

@@ -72,6 +72,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0024_following",
     "0025_programs",
     "0026_relay",
+    "0027_aside",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

@@ -14,24 +14,24 @@ use crate::domain::account::{self, AccountId, Held, USERID, Write};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 
-/// Joins accounts that came over a link. Idempotent. When there is nothing to write, no lock is taken.
+/// Joins accounts that came over a link; returns whether anything was written. Idempotent. When there is nothing to write, no lock is taken.
 ///
 /// # Errors
 /// `Transient` when a lock cannot be had in time, or a session of dbmail takes a name at this moment; `Unreachable`, `Data`.
-pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserState]) -> Result<()> {
+pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserState]) -> Result<bool> {
     if users.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let here = joining.here;
     let incoming: Vec<_> = users.iter().map(|user| (user.account.clone(), user.incoming.clone())).collect();
     let mut around = Around::of(users);
     if around.decide(target, &incoming, here, false).await?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     locks::guard(target, LockPatience::of(joining.lock_ms)).await?;
     let writes = around.decide(target, &incoming, here, true).await?;
     if writes.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let gone_in =
         |id: &AccountId| users.iter().find(|user| user.account == *id).and_then(|user| user.gone_in.as_deref());
@@ -39,7 +39,7 @@ pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserSt
         writes.iter().map(|(id, write)| row_of(id, write, gone_in(id), write.displaced || joining.is_own)).collect();
     let plan = json!({"origin": joining.source.0, "rows": rows});
     ask::row(target, include_str!("../../sql/target/write_accounts.sql"), &[&plan]).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A row of the plan that `dbmail_mesh.write_accounts` takes.
@@ -100,7 +100,7 @@ impl Around {
         }
         let view = include_str!("../../sql/target/view_accounts.sql");
         let rows = ask::rows(target, view, &[&self.births, &self.generations, &userids]).await?;
-        rows.iter().map(|row| Ok((account_of(row), held_of(row)?))).collect()
+        rows.iter().map(|row| Ok((account_of(row)?, held_of(row)?))).collect()
     }
 }
 
@@ -109,6 +109,6 @@ fn held_of(row: &Row) -> Result<Held> {
         b'a' => Ok(Held::Alive(fields_of(row)?)),
         b'p' => Ok(Held::Dying(fields_of(row)?)),
         b'd' => Ok(Held::Dead),
-        other => Err(Error::new(Kind::Internal, format!("account {} has an unknown state {other}", account_of(row)))),
+        other => Err(Error::new(Kind::Internal, format!("account {} has an unknown state {other}", account_of(row)?))),
     }
 }

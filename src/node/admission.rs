@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::Row;
 
-use super::{Endpoint, ask};
+use super::Endpoint;
+use super::ask::{self, Columns as _, corrupt_peer};
 use crate::domain::ids::{NodeId, Stride};
 use crate::error::{Error, Result};
 
@@ -62,20 +64,24 @@ impl Identity {
                 error
             }
         })?;
+        Self::from_row(&row).map_err(|error| corrupt_peer(error).context(endpoint))
+    }
+
+    fn from_row(row: &Row) -> Result<Self> {
         Ok(Self {
-            id: NodeId(row.get("node_id")),
-            name: row.get("node_name"),
-            stride: Stride(row.get("stride")),
-            incarnation: row.get("incarnation"),
-            mesh_id: row.get("mesh_id"),
-            adopted_uid: row.get("adopted_uid"),
-            uid_floor: row.get("uid_floor"),
-            handed_out: row.get("handed_out"),
-            moved: row.get("moved"),
-            has_old_blocks: row.get("has_old_blocks"),
-            stays_out: row.get("stays_out"),
-            why_out: row.get("left_why"),
-            former: row.get("former"),
+            id: NodeId(row.read("node_id")?),
+            name: row.read("node_name")?,
+            stride: Stride(row.read("stride")?),
+            incarnation: row.read("incarnation")?,
+            mesh_id: row.read("mesh_id")?,
+            adopted_uid: row.read("adopted_uid")?,
+            uid_floor: row.read("uid_floor")?,
+            handed_out: row.read("handed_out")?,
+            moved: row.read("moved")?,
+            has_old_blocks: row.read("has_old_blocks")?,
+            stays_out: row.read("stays_out")?,
+            why_out: row.read("left_why")?,
+            former: row.read("former")?,
         })
     }
 }
@@ -196,7 +202,7 @@ async fn know_by_no_other(side: &Side<'_>, peer: &Endpoint, identity: &Identity)
         return Ok(());
     }
     let row = ask::row(side.client, include_str!("../../sql/node/has_contents_of.sql"), &[&peer.id.0]).await?;
-    if row.get("has_some") {
+    if row.read("has_some")? {
         return Err(Error::refused(
             format!("{peer} is new, but {} has mail of another node with its number", side.endpoint),
             format!("give it a number that was never used, or: dbmail-mesh join --node {}", peer.name),
@@ -281,7 +287,7 @@ type MailboxNames = BTreeMap<i64, (String, String)>;
 
 async fn mailbox_names(client: &impl GenericClient) -> Result<MailboxNames> {
     let rows = ask::rows(client, include_str!("../../sql/node/mailbox_names.sql"), &[]).await?;
-    Ok(rows.iter().map(|row| (row.get("mailbox_idnr"), (row.get("owner"), row.get("name")))).collect())
+    rows.iter().map(|row| Ok((row.read("mailbox_idnr")?, (row.read("owner")?, row.read("name")?)))).collect()
 }
 
 /// One id, two mailboxes.
@@ -314,12 +320,11 @@ async fn digest(client: &Client, highest: i64, gone: &[i64]) -> Result<Digests> 
     client.batch_execute("set statement_timeout = 0").await?;
     let rows = ask::rows(client, include_str!("../../sql/node/adopted_digest.sql"), &[&highest, &gone]).await;
     client.batch_execute("reset statement_timeout").await?;
-    Ok(rows?
-        .iter()
-        .map(|row| {
-            (row.get("mailbox_idnr"), (row.get("owner"), row.get("name"), row.get("messages"), row.get("digest")))
-        })
-        .collect())
+    let digest = |row: &Row| {
+        let of_mailbox = (row.read("owner")?, row.read("name")?, row.read("messages")?, row.read("digest")?);
+        Ok((row.read("mailbox_idnr")?, of_mailbox))
+    };
+    rows?.iter().map(digest).collect()
 }
 
 fn first_difference(a: &Digests, b: &Digests) -> Option<String> {

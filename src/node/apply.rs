@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
+use futures_util::future::try_join;
 
 use super::arrival::{Arrival, Look};
 use super::content::{self, Places, Shipment, Wanted};
@@ -19,6 +20,7 @@ use super::store::{self, Aside};
 use super::tides::{Follow, Left, Tides};
 use super::{Endpoint, entries, mailboxes as boxes};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId};
+use crate::domain::sound;
 use crate::error::{Error, Result};
 
 /// While content is written, only dbmail-util can be in the way: step back soon, so that its deadlock check never finds us.
@@ -67,7 +69,7 @@ pub struct Route<'a> {
 pub struct Batch<'a> {
     /// The keys.
     pub keys: &'a Keys,
-    /// Those among them that had been set aside and are tried again.
+    /// The same, when they had been set aside and are tried again; no others come along then.
     pub again: &'a Keys,
     /// Where the stored cursor stands.
     pub cursor: &'a Cursor,
@@ -84,7 +86,7 @@ impl Route<'_> {
     ///
     /// # Errors
     /// `Transient`, `Unreachable`: nothing was written but users, mailboxes and header names, all idempotent; try again.
-    /// `Data`: a row that the target refuses.
+    /// `Data`: a row that cannot be read, or that the target refuses; `Refused`: nothing that the source tells can be relied on.
     pub async fn apply(
         &self,
         read: &SourceRead<'_>,
@@ -92,14 +94,25 @@ impl Route<'_> {
         beside: &Client,
         batch: Batch<'_>,
     ) -> Result<Applied> {
-        let (states, tides) =
-            futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
+        let (limits, (tides, clock)) = try_join(store::limits(beside), read.tides(batch.tidal())).await?;
+        sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
+            Error::refused(apart, "set the clocks right; what was written last could not be told from what was first")
+        })?;
+        let messages = read.messages(&batch.keys.messages, &limits).await?;
+        let small = read.entries(&batch.keys.entries, &limits).await?;
         self.live();
-        let small = read.entries(&batch.keys.entries).await?;
-        let joining =
-            Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms, is_own: batch.is_own() };
-        let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;
-        let homeless = entries::join(target, joining, &small).await?;
+        let states = messages.states;
+        let joining = Joining {
+            source: self.source.id,
+            here: self.here,
+            lock_ms: self.bounds.lock_ms,
+            is_own: batch.is_own(),
+            limits,
+        };
+        let parents = parents::join(read, target, joining, batch.keys, (&states, &small.states)).await?;
+        let mut refused = entries::join(target, joining, &small.states).await?;
+        refused.extend([messages.aside, small.aside, parents.aside, tides.aside().to_vec()].concat());
+        let mailboxes = parents.mailboxes;
         self.live();
         let transaction = target.transaction().await?;
         locks::begin_apply(&transaction, CONTENT_LOCK_MS).await?;
@@ -116,7 +129,7 @@ impl Route<'_> {
             places: &places,
             tides: &tides,
             follow: &follow,
-            homeless,
+            refused,
         };
         let mut applied = self.join(&transaction, batch, &arrival, &shared).await?;
         transaction.commit().await?;
@@ -137,8 +150,9 @@ impl Route<'_> {
     /// # Errors
     /// `Transient`, `Unreachable`.
     pub async fn put_aside(&self, target: &mut Client, batch: Batch<'_>, error: &Error) -> Result<Applied> {
-        let of_keys = batch.keys.rows().into_iter();
-        let rows: Vec<Aside> = of_keys.map(|(kind, key)| Aside { kind, key, reason: error.to_string() }).collect();
+        // A HIGHESTMODSEQ is no row of its own: it is told again.
+        let of_keys = batch.keys.rows().into_iter().filter(|(kind, _)| *kind != 's');
+        let rows: Vec<Aside> = of_keys.map(|(kind, key)| Aside::refused(kind, key, error)).collect();
         let transaction = target.transaction().await?;
         store::set_aside(&transaction, self.source.id, &rows).await?;
         if batch.cursor != batch.next {
@@ -235,21 +249,21 @@ impl Route<'_> {
             .chain(keys.mailboxes.iter().copied().map(MailboxId).filter(|id| mailboxes.contains_key(id)))
             .collect();
         let absent: Vec<MailboxId> = absent.into_iter().collect();
-        let reasons = boxes::absent(transaction, &absent, mailboxes).await?;
+        let reasons = boxes::absent(transaction, &absent, mailboxes, self.source.id).await?;
         let reason =
             |mailbox: &MailboxId| reasons.get(mailbox).map(|absent| format!("mailbox {mailbox}: {}", absent.reason));
         let mut rows: Vec<Aside> = waiting
             .iter()
-            .map(|(birth, mailbox)| Aside {
-                kind: 'm',
-                key: birth.0,
-                reason: reason(mailbox).unwrap_or_else(|| format!("mailbox {mailbox} has only just come into being")),
+            .map(|(birth, mailbox)| {
+                let young = || format!("mailbox {mailbox} has only just come into being");
+                Aside::waiting('m', birth.0, reason(mailbox).unwrap_or_else(young))
             })
             .collect();
         let open =
             keys.mailboxes.iter().filter(|&&id| !reasons.get(&MailboxId(id)).is_some_and(|absent| absent.has_ended));
-        rows.extend(open.filter_map(|&id| Some(Aside { kind: 'b', key: id, reason: reason(&MailboxId(id))? })));
-        rows.extend(arrival.homeless.iter().cloned());
+        rows.extend(open.filter_map(|&id| Some(Aside::waiting('b', id, reason(&MailboxId(id))?))));
+        // What was refused is not said to wait: of two reasons the first is kept.
+        rows.splice(..0, arrival.refused.iter().cloned());
         store::set_aside(transaction, self.source.id, &rows).await?;
         let stay: BTreeSet<(char, i64)> = rows.iter().map(|row| (row.kind, row.key)).collect();
         let done: Vec<(char, i64)> = again.rows().into_iter().filter(|row| !stay.contains(row)).collect();
@@ -261,7 +275,8 @@ impl Route<'_> {
 impl Batch<'_> {
     /// Whether it brings all that the source has.
     fn ends_range(&self) -> bool {
-        !self.is_relayed && self.next.ends_range_after(self.cursor)
+        // What is tried again says nothing of the rest.
+        !self.is_relayed && self.again.is_empty() && self.next.ends_range_after(self.cursor)
     }
 
     /// Whether what it changes has to go to the peers from here. What came to the source from third nodes they may pass over there; so it may

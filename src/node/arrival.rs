@@ -24,8 +24,8 @@ pub(super) struct Arrival<'a> {
     pub(super) places: &'a Places,
     pub(super) tides: &'a Tides,
     pub(super) follow: &'a Follow,
-    /// Entries that could not be joined.
-    pub(super) homeless: Vec<Aside>,
+    /// What cannot be joined, as was found before any lock was taken.
+    pub(super) refused: Vec<Aside>,
 }
 
 impl Arrival<'_> {

@@ -1,10 +1,12 @@
 //! Statements by their text, prepared once a connection.
 
+use std::error::Error as _;
+
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// Parameters of a statement.
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -43,4 +45,38 @@ pub async fn row_if_any(client: &impl GenericClient, sql: &str, params: Params<'
 pub async fn run(client: &impl GenericClient, sql: &str, params: Params<'_>) -> Result<u64> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.execute(&statement, params).await?)
+}
+
+/// Columns of a row that another site has written: what is not as it should be is an error, and no panic.
+pub trait Columns {
+    /// The value of a column.
+    ///
+    /// # Errors
+    /// `Data`, see [`corrupt`], when it is null, of another type, or not there.
+    fn read<'a, T: FromSql<'a>>(&'a self, column: &str) -> Result<T>;
+}
+
+impl Columns for Row {
+    fn read<'a, T: FromSql<'a>>(&'a self, column: &str) -> Result<T> {
+        self.try_get(column).map_err(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            corrupt(format!("column {column}: {why}"))
+        })
+    }
+}
+
+/// The error of what a peer told and cannot be true.
+pub fn corrupt(what: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Data, format!("{CORRUPT}{what}"))
+}
+
+/// What the reason begins with when a row was refused before anybody tried to write it.
+pub const CORRUPT: &str = "corrupt: ";
+
+/// The same of something that is about the link as a whole: it stops, for whatever it brought might be wrong.
+pub fn corrupt_peer(what: impl std::fmt::Display) -> Error {
+    Error::refused(
+        format!("the source tells what cannot be true: {what}"),
+        "look at its schema dbmail_mesh; dbmail-mesh doctor says what should be there",
+    )
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use futures_util::TryStreamExt;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 
-use super::ask;
+use super::ask::{self, Columns as _, corrupt};
 use super::state::ContentId;
 use crate::domain::budget::{PHYSMESSAGE_ID_LAST, PHYSMESSAGE_IDS_KEPT};
 use crate::error::{Error, Kind, Result};
@@ -117,18 +117,19 @@ impl Shipment<'_, '_, '_> {
     async fn physmessages(&self, wanted: &[Wanted], on_source: &[i64]) -> Result<Places> {
         let rows =
             ask::rows(self.source, include_str!("../../sql/source/read_physmessages.sql"), &[&on_source]).await?;
-        let found: BTreeMap<i64, &Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
+        let found: BTreeMap<i64, &Row> = rows.iter().map(|row| Ok((row.read("id")?, row))).collect::<Result<_>>()?;
         let present: Vec<(&Wanted, &&Row)> =
             wanted.iter().filter_map(|wanted| Some((wanted, found.get(&wanted.on_source)?))).collect();
         let nodes: Vec<i16> = present.iter().map(|(wanted, _)| wanted.content.origin.0).collect();
         let ids: Vec<i64> = present.iter().map(|(wanted, _)| wanted.content.id).collect();
         self.ids_for(present.len()).await?;
-        let sizes = |column: &str| present.iter().map(|(_, row)| row.get(column)).collect::<Vec<i64>>();
-        let dates: Vec<Option<String>> = present.iter().map(|(_, row)| row.get("internal_date")).collect();
+        let sizes = |column: &str| present.iter().map(|(_, row)| size(row, column)).collect::<Result<Vec<i64>>>();
+        let dates: Vec<Option<&str>> =
+            present.iter().map(|(_, row)| row.read("internal_date")).collect::<Result<_>>()?;
         let rows = ask::rows(
             self.target,
             include_str!("../../sql/target/store_physmessages.sql"),
-            &[&nodes, &ids, &sizes("messagesize"), &sizes("rfcsize"), &dates],
+            &[&nodes, &ids, &sizes("messagesize")?, &sizes("rfcsize")?, &dates],
         )
         .await?;
         let places: Places = rows.iter().map(place_from_row).collect();
@@ -162,11 +163,11 @@ impl Shipment<'_, '_, '_> {
         let mut bytes = 0;
         let mut sliced: Vec<Row> = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            if row.get::<_, Option<&[u8]>>("data").is_none() {
+            if row.read::<Option<&[u8]>>("data")?.is_none() {
                 sliced.push(row);
                 continue;
             }
-            bytes += row.get::<_, i64>("bytes");
+            bytes += size(&row, "bytes")?;
             chunk.push(row);
             if bytes >= chunk_bytes {
                 self.store_parts(&chunk, ids).await?;
@@ -182,26 +183,25 @@ impl Shipment<'_, '_, '_> {
     }
 
     async fn store_parts(&self, rows: &[Row], ids: &BTreeMap<i64, i64>) -> Result<()> {
-        let rows: Vec<(&Row, i64)> =
-            rows.iter().filter_map(|row| Some((row, *ids.get(&row.get("physmessage_id"))?))).collect();
+        let rows = placed(rows, ids)?;
         if rows.is_empty() {
             return Ok(());
         }
         let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
-        let is_headers: Vec<i16> = rows.iter().map(|(row, _)| row.get("is_header")).collect();
-        let integers = |column: &str| rows.iter().map(|(row, _)| row.get(column)).collect::<Vec<i32>>();
-        let hashes: Vec<&str> = rows.iter().map(|(row, _)| row.get("hash")).collect();
-        let datas: Vec<&[u8]> = rows.iter().map(|(row, _)| row.get("data")).collect();
-        let sizes: Vec<i64> = rows.iter().map(|(row, _)| row.get("size")).collect();
+        let is_headers: Vec<i16> = column(&rows, "is_header")?;
+        let integers = |name: &str| column::<i32>(&rows, name);
+        let hashes: Vec<&str> = column(&rows, "hash")?;
+        let datas: Vec<&[u8]> = column(&rows, "data")?;
+        let sizes: Vec<i64> = rows.iter().map(|(row, _)| size(row, "size")).collect::<Result<_>>()?;
         ask::row(
             self.target,
             include_str!("../../sql/target/store_parts.sql"),
             &[
                 &physmessages,
                 &is_headers,
-                &integers("part_key"),
-                &integers("part_depth"),
-                &integers("part_order"),
+                &integers("part_key")?,
+                &integers("part_depth")?,
+                &integers("part_order")?,
                 &hashes,
                 &datas,
                 &sizes,
@@ -214,8 +214,8 @@ impl Shipment<'_, '_, '_> {
 
     /// A part larger than a chunk goes slice by slice and is put together on the target.
     async fn store_in_slices(&self, part_no: i64, row: &Row, ids: &BTreeMap<i64, i64>) -> Result<()> {
-        let Some(physmessage) = ids.get(&row.get("physmessage_id")) else { return Ok(()) };
-        let (part_id, bytes): (i64, i64) = (row.get("part_id"), row.get("bytes"));
+        let Some(physmessage) = ids.get(&row.read("physmessage_id")?) else { return Ok(()) };
+        let (part_id, bytes): (i64, i64) = (row.read("part_id")?, size(row, "bytes")?);
         let slice_bytes = self.chunk_bytes.max(1);
         for (slice_no, first) in (0..bytes).step_by(slice_bytes).enumerate() {
             let (from, length) = (first as i32 + 1, slice_bytes as i32);
@@ -225,7 +225,7 @@ impl Shipment<'_, '_, '_> {
                 &[&part_id, &from, &length],
             )
             .await?;
-            let data: &[u8] = slice.get("data");
+            let data: &[u8] = slice.read("data")?;
             ask::run(
                 self.target,
                 include_str!("../../sql/target/store_slice.sql"),
@@ -234,18 +234,18 @@ impl Shipment<'_, '_, '_> {
             .await?;
             self.stored();
         }
-        let integer = |column: &str| row.get::<_, i32>(column);
+        let integer = |column: &str| row.read::<i32>(column);
         ask::row(
             self.target,
             include_str!("../../sql/target/store_sliced_part.sql"),
             &[
                 physmessage,
-                &row.get::<_, i16>("is_header"),
-                &integer("part_key"),
-                &integer("part_depth"),
-                &integer("part_order"),
-                &row.get::<_, &str>("hash"),
-                &row.get::<_, i64>("size"),
+                &row.read::<i16>("is_header")?,
+                &integer("part_key")?,
+                &integer("part_depth")?,
+                &integer("part_order")?,
+                &row.read::<&str>("hash")?,
+                &size(row, "size")?,
                 &part_no,
             ],
         )
@@ -255,17 +255,23 @@ impl Shipment<'_, '_, '_> {
 
     async fn headers(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
         let rows = ask::rows(self.source, include_str!("../../sql/source/read_headers.sql"), &[&on_source]).await?;
-        let rows: Vec<(&Row, i64)> =
-            rows.iter().filter_map(|row| Some((row, *ids.get(&row.get("physmessage_id"))?))).collect();
-        let names: Vec<&str> = rows.iter().map(|(row, _)| row.get("headername")).collect();
+        let rows = placed(&rows, ids)?;
+        let names: Vec<&str> = column(&rows, "headername")?;
         let distinct: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         ask::run(self.names, include_str!("../../sql/target/create_headernames.sql"), &[&distinct]).await?;
         let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
-        let texts = |column: &str| rows.iter().map(|(row, _)| row.get(column)).collect::<Vec<Option<&str>>>();
+        let texts = |name: &str| column::<Option<&str>>(&rows, name);
         ask::row(
             self.target,
             include_str!("../../sql/target/store_headers.sql"),
-            &[&physmessages, &names, &texts("hash"), &texts("headervalue"), &texts("sortfield"), &texts("datefield")],
+            &[
+                &physmessages,
+                &names,
+                &texts("hash")?,
+                &texts("headervalue")?,
+                &texts("sortfield")?,
+                &texts("datefield")?,
+            ],
         )
         .await?;
         self.stored();
@@ -275,10 +281,32 @@ impl Shipment<'_, '_, '_> {
     /// Envelopes and references: a physmessage and a text.
     async fn texts(&self, read: &str, store: &str, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
         let rows = ask::rows(self.source, read, &[&on_source]).await?;
-        let (physmessages, texts): (Vec<i64>, Vec<&str>) =
-            rows.iter().filter_map(|row| Some((*ids.get(&row.get::<_, i64>(0))?, row.get::<_, &str>(1)))).unzip();
+        let rows = placed(&rows, ids)?;
+        let texts: Vec<&str> = column(&rows, "content")?;
+        let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
         ask::run(self.target, store, &[&physmessages, &texts]).await?;
         self.stored();
         Ok(())
     }
+}
+
+/// Rows about contents that have a place on the target, with that.
+fn placed<'r>(rows: &'r [Row], ids: &BTreeMap<i64, i64>) -> Result<Vec<(&'r Row, i64)>> {
+    let mut placed = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let Some(id) = ids.get(&row.read("physmessage_id")?) {
+            placed.push((row, *id));
+        }
+    }
+    Ok(placed)
+}
+
+fn column<'r, T: FromSql<'r>>(rows: &[(&'r Row, i64)], name: &str) -> Result<Vec<T>> {
+    rows.iter().map(|(row, _)| row.read(name)).collect()
+}
+
+/// How large something is.
+fn size(row: &Row, column: &str) -> Result<i64> {
+    let size: i64 = row.read(column)?;
+    if size < 0 { Err(corrupt(format!("{column} of its content is negative"))) } else { Ok(size) }
 }

@@ -4,7 +4,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 
@@ -103,8 +103,8 @@ impl Cursor {
     }
 
     fn from_row(row: &Row) -> Result<Self> {
-        let stage: Option<i8> = row.get("copy_stage");
-        let position: i64 = row.get("copy_position");
+        let stage: Option<i8> = row.read("copy_stage")?;
+        let position: i64 = row.read("copy_position")?;
         let copy = stage
             .map(|code| {
                 CopyStage::from_code(code).map(|stage| (stage, position)).ok_or_else(|| {
@@ -112,16 +112,16 @@ impl Cursor {
                 })
             })
             .transpose()?;
-        let xid: Option<String> = row.get("witness_xid");
+        let xid: Option<String> = row.read("witness_xid")?;
         let xid = xid.and_then(|xid| xid.parse().ok());
-        let at: Option<Timestamp> = row.get("witness_at");
-        let witness = row.get::<_, Option<i64>>("witness_id").zip(xid).zip(at);
+        let at: Option<Timestamp> = row.read("witness_at")?;
+        let witness = row.read::<Option<i64>>("witness_id")?.zip(xid).zip(at);
         let witness = witness.map(|((id, xid), at)| Witness { id, xid, at });
         Ok(Self {
-            from: row.get("from_snapshot"),
-            to: row.get("to_snapshot"),
-            last_id: row.get("last_id"),
-            relayed: row.get("relayed_snapshot"),
+            from: row.read("from_snapshot")?,
+            to: row.read("to_snapshot")?,
+            last_id: row.read("last_id")?,
+            relayed: row.read("relayed_snapshot")?,
             copy,
             witness,
         })

@@ -35,14 +35,29 @@ pub async fn missing_accounts(target: &impl GenericClient, entries: &[EntryState
 }
 
 /// Joins entries that came over a link, in a short transaction of their own. It is idempotent, so a batch that breaks off later leaves
-/// no harm. Returns those whose account or mailbox is not here yet.
+/// no harm. Returns those whose account or mailbox is not here yet, and those that the target refuses.
 ///
 /// # Errors
-/// `Transient` when a lock cannot be had in time, or dbmail writes the same at this moment; `Unreachable`, `Data`.
+/// `Transient` when a lock cannot be had in time, or dbmail writes the same at this moment; `Unreachable`.
 pub async fn join(target: &mut Client, joining: Joining, entries: &[EntryState]) -> Result<Vec<Aside>> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
+    let mut aside = Vec::new();
+    let mut open = vec![entries];
+    while let Some(entries) = open.pop().filter(|entries| !entries.is_empty()) {
+        match (join_all(target, joining, entries).await, entries) {
+            (Ok(waiting), _) => aside.extend(waiting),
+            (Err(error), [only]) if error.kind() == Kind::Data => aside.push(Aside::refused('e', only.id, &error)),
+            // One that is refused does not keep the others from being joined.
+            (Err(error), several) if error.kind() == Kind::Data => {
+                let (first, rest) = several.split_at(several.len() / 2);
+                open.extend([rest, first]);
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
+    Ok(aside)
+}
+
+async fn join_all(target: &mut Client, joining: Joining, entries: &[EntryState]) -> Result<Vec<Aside>> {
     let transaction = target.transaction().await?;
     locks::begin_apply_alone(&transaction, joining.lock_ms).await?;
     let (changes, aside) = look(&transaction, entries).await?.decide(joining.here, joining.is_own);
@@ -120,7 +135,7 @@ impl<'e> Look<'e> {
         for Arrival { state, place, way, lacks } in self.arrivals {
             // A tombstone needs nothing.
             if let (Some(reason), Some(_)) = (lacks, &state.entry.value) {
-                aside.push(Aside { kind: 'e', key: state.id, reason });
+                aside.push(Aside::waiting('e', state.id, reason));
                 continue;
             }
             if let Some(Joined { entry, own: is_own }) = entry::join(now.get(&place), &state.entry, way, here) {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use super::locks::{self, LockPatience};
 use super::mailbox_plan;
 use super::parents::Joining;
 use super::scan::SourceRead;
 use super::state::{self, MailboxState};
-use crate::domain::ids::MailboxId;
+use super::store::Aside;
+use crate::domain::ids::{MailboxId, NodeId};
 use crate::domain::mailboxes::{self as domain, Held, Owners, State, View};
+use crate::domain::sound::Limits;
 use crate::error::Result;
 
 /// Which of these mailboxes are not here and have not ended either.
@@ -44,13 +46,16 @@ pub async fn absent(
     target: &impl GenericClient,
     ids: &[MailboxId],
     known: &BTreeMap<MailboxId, MailboxState>,
+    source: NodeId,
 ) -> Result<BTreeMap<MailboxId, Absent>> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
     let numbers: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let owners: Vec<&str> = ids.iter().map(|id| known.get(id).map_or("", MailboxState::account)).collect();
-    let rows = ask::rows(target, include_str!("../../sql/target/absent_mailboxes.sql"), &[&numbers, &owners]).await?;
+    let rows =
+        ask::rows(target, include_str!("../../sql/target/absent_mailboxes.sql"), &[&numbers, &owners, &source.0])
+            .await?;
     let absent = |row: &tokio_postgres::Row| Absent { reason: row.get("reason"), has_ended: row.get("has_ended") };
     Ok(rows.iter().map(|row| (MailboxId(row.get("id")), absent(row))).collect())
 }
@@ -59,6 +64,8 @@ pub async fn absent(
 pub struct Gathered {
     /// As the source has them.
     pub states: BTreeMap<MailboxId, MailboxState>,
+    /// Those that it tells nothing of that can be joined.
+    pub aside: Vec<Aside>,
     /// Those that the source was asked for.
     asked: BTreeSet<MailboxId>,
     /// What the target has of them, and of all others of their owners.
@@ -84,7 +91,12 @@ impl Gathered {
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn refresh(&mut self, read: &SourceRead<'_>, target: &impl GenericClient) -> Result<bool> {
+    pub async fn refresh(
+        &mut self,
+        read: &SourceRead<'_>,
+        target: &impl GenericClient,
+        limits: &Limits,
+    ) -> Result<bool> {
         let mut has_grown = false;
         loop {
             self.view = view(target, self).await?;
@@ -93,13 +105,15 @@ impl Gathered {
             if more.is_empty() {
                 return Ok(has_grown);
             }
-            self.ask(read, more).await?;
+            self.ask(read, more, limits).await?;
             has_grown = true;
         }
     }
 
-    async fn ask(&mut self, read: &SourceRead<'_>, ids: Vec<MailboxId>) -> Result<()> {
-        self.states.extend(read.mailboxes(&ids).await?.into_iter().map(|mailbox| (mailbox.id, mailbox)));
+    async fn ask(&mut self, read: &SourceRead<'_>, ids: Vec<MailboxId>, limits: &Limits) -> Result<()> {
+        let told = read.mailboxes(&ids, limits).await?;
+        self.states.extend(told.states.into_iter().map(|mailbox| (mailbox.id, mailbox)));
+        self.aside.extend(told.aside);
         self.asked.extend(ids);
         Ok(())
     }
@@ -111,29 +125,35 @@ impl Gathered {
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn gather(read: &SourceRead<'_>, target: &impl GenericClient, wanted: Vec<MailboxId>) -> Result<Gathered> {
-    let mut gathered = Gathered { states: BTreeMap::new(), asked: BTreeSet::new(), view: View::new() };
+pub async fn gather(
+    read: &SourceRead<'_>,
+    target: &impl GenericClient,
+    wanted: Vec<MailboxId>,
+    limits: &Limits,
+) -> Result<Gathered> {
+    let mut gathered =
+        Gathered { states: BTreeMap::new(), aside: Vec::new(), asked: BTreeSet::new(), view: View::new() };
     if !wanted.is_empty() {
-        gathered.ask(read, wanted).await?;
-        gathered.refresh(read, target).await?;
+        gathered.ask(read, wanted, limits).await?;
+        gathered.refresh(read, target, limits).await?;
     }
     Ok(gathered)
 }
 
-/// Joins mailboxes. Idempotent.
+/// Joins mailboxes; returns whether anything was written. Idempotent.
 ///
 /// # Errors
 /// `Unreachable`; `Transient`, also when dbmail has changed one of them, or taken a name, at that moment; `Data`.
-pub async fn join(target: &impl GenericClient, joining: Joining, gathered: &Gathered) -> Result<()> {
+pub async fn join(target: &impl GenericClient, joining: Joining, gathered: &Gathered) -> Result<bool> {
     if gathered.states.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let rows = ask::rows(target, include_str!("../../sql/target/view_owners.sql"), &[&gathered.accounts()]).await?;
     let owners: Owners = rows.iter().map(|row| (row.get("account"), row.get("is_here"))).collect();
     let node = joining.here;
     let outcome = domain::join(node, &gathered.view, &owners, &gathered.incoming());
     if outcome.changes.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     for conflict in &outcome.conflicts {
         let (mailbox, other) = (conflict.mailbox.0, conflict.other.0);
@@ -146,16 +166,18 @@ pub async fn join(target: &impl GenericClient, joining: Joining, gathered: &Gath
     }
     let plan = mailbox_plan::plan(joining, &outcome, &gathered.states);
     ask::row(target, include_str!("../../sql/target/write_mailboxes.sql"), &[&plan]).await?;
-    Ok(())
+    Ok(true)
 }
 
 async fn view(target: &impl GenericClient, gathered: &Gathered) -> Result<View> {
     let ids: Vec<i64> = gathered.states.keys().map(|id| id.0).collect();
     let sql = include_str!("../../sql/target/view_mailboxes.sql");
     let rows = ask::rows(target, sql, &[&ids, &gathered.accounts()]).await?;
-    let held = |row: &tokio_postgres::Row| Held {
-        row: row.get::<_, bool>("is_here").then(|| state::registers_of(row)),
-        fate: state::fate_of(row),
+    let held = |row: &tokio_postgres::Row| {
+        Ok::<_, crate::error::Error>(Held {
+            row: if row.read("is_here")? { Some(state::registers_of(row)?) } else { None },
+            fate: state::fate_of(row)?,
+        })
     };
-    Ok(rows.iter().map(|row| (MailboxId(row.get("id")), held(row))).collect())
+    rows.iter().map(|row| Ok((MailboxId(row.read("id")?), held(row)?))).collect()
 }

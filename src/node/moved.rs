@@ -6,7 +6,7 @@ use deadpool_postgres::{Client, GenericClient};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use super::locks::{self, LockPatience};
 use super::state::{UserState, account_of};
 use crate::domain::account::AccountId;
@@ -67,13 +67,15 @@ pub async fn note_readers(target: &impl GenericClient, source: NodeId, users: &[
 /// `Unreachable`, `Transient`.
 pub async fn moved_readers(client: &impl GenericClient, most: i64) -> Result<Vec<MovedReader>> {
     let rows = ask::rows(client, include_str!("../../sql/node/moved_readers.sql"), &[&most]).await?;
-    let reader = |row: &tokio_postgres::Row| MovedReader {
-        user: row.get("user_idnr"),
-        account: account_of(row),
-        gone: NodeId(row.get("node_id")),
-        lost_at: row.get("lost_at"),
+    let reader = |row: &tokio_postgres::Row| {
+        Ok(MovedReader {
+            user: row.read("user_idnr")?,
+            account: account_of(row)?,
+            gone: NodeId(row.read("node_id")?),
+            lost_at: row.read("lost_at")?,
+        })
     };
-    Ok(rows.iter().map(reader).collect())
+    rows.iter().map(reader).collect()
 }
 
 /// What became visible on a node, or on the nodes `silent`, that these accounts may read and that the node `gone` has not acknowledged.
@@ -93,8 +95,8 @@ pub async fn unacknowledged(
     let sql = include_str!("../../sql/node/unacknowledged.sql");
     let mut found: BTreeMap<AccountId, Unacknowledged> = BTreeMap::new();
     for row in ask::rows(client, sql, &[&gone.0, &silent, &lost_at, &births, &generations]).await? {
-        let lacked = Lacked { at: row.get("at"), may_have: row.get("may_have") };
-        found.entry(account_of(&row)).or_default().insert(BirthUid(row.get("birth_uid")), lacked);
+        let lacked = Lacked { at: row.read("at")?, may_have: row.read("may_have")? };
+        found.entry(account_of(&row)?).or_default().insert(BirthUid(row.read("birth_uid")?), lacked);
     }
     Ok(found)
 }
@@ -106,7 +108,7 @@ pub async fn unacknowledged(
 pub async fn mailboxes_of(client: &impl GenericClient, lacked: &Unacknowledged) -> Result<Vec<MailboxId>> {
     let births: Vec<i64> = lacked.keys().map(|birth| birth.0).collect();
     let rows = ask::rows(client, include_str!("../../sql/node/mailboxes_of.sql"), &[&births]).await?;
-    Ok(rows.iter().map(|row| MailboxId(row.get(0))).collect())
+    rows.iter().map(|row| row.read("mailbox_idnr").map(MailboxId)).collect()
 }
 
 /// The highest UID of mailboxes on a node, but for messages that are lacked.
@@ -117,7 +119,7 @@ pub async fn had_tops(client: &impl GenericClient, lacked: &Unacknowledged, mail
     let births: Vec<i64> = lacked.keys().map(|birth| birth.0).collect();
     let mailboxes: Vec<i64> = mailboxes.iter().map(|id| id.0).collect();
     let rows = ask::rows(client, include_str!("../../sql/node/had_tops.sql"), &[&births, &mailboxes]).await?;
-    Ok(rows.iter().map(|row| (MailboxId(row.get("mailbox_idnr")), Uid(row.get("top")))).collect())
+    rows.iter().map(|row| Ok((MailboxId(row.read("mailbox_idnr")?), Uid(row.read("top")?)))).collect()
 }
 
 /// Queues for new UIDs what of `lacked` lies below a message that the node which is gone may have shown. Returns how many.
@@ -131,7 +133,8 @@ pub async fn queue(client: &mut Client, lacked: &Unacknowledged, tops: &Tops, lo
     let (mailboxes, tops): (Vec<i64>, Vec<i64>) = tops.iter().map(|(id, top)| (id.0, top.0)).unzip();
     let sql = include_str!("../../sql/node/passed_by.sql");
     let rows = ask::rows(client, sql, &[&births, &ats, &may_have, &mailboxes, &tops]).await?;
-    let passed: Vec<(i64, Timestamp)> = rows.iter().map(|row| (row.get("birth_uid"), row.get("at"))).collect();
+    let passed: Vec<(i64, Timestamp)> =
+        rows.iter().map(|row| Ok((row.read("birth_uid")?, row.read("at")?))).collect::<Result<_>>()?;
     let mut queued = 0;
     for some in passed.chunks(MESSAGES_AT_ONCE) {
         let (births, ats): (Vec<i64>, Vec<Timestamp>) = some.iter().copied().unzip();
@@ -139,7 +142,7 @@ pub async fn queue(client: &mut Client, lacked: &Unacknowledged, tops: &Tops, lo
         locks::guard(&transaction, LockPatience::of(lock_ms)).await?;
         let row = ask::row(&transaction, include_str!("../../sql/node/queue_visible.sql"), &[&births, &ats]).await?;
         transaction.commit().await?;
-        queued += row.get::<_, i64>("queued");
+        queued += row.read::<i64>("queued")?;
     }
     Ok(queued)
 }

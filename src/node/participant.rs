@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
 use futures_util::future::join;
+use tokio_postgres::Row;
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use super::locks::{self, LockPatience};
 use super::plan::{Found, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -48,7 +49,7 @@ pub async fn ripe_messages(
 ) -> Result<BTreeMap<BirthUid, f64>> {
     let rows =
         ask::rows(client, include_str!("../../sql/node/ripe_messages.sql"), &[&mailbox.0, &after_s, &limit]).await?;
-    Ok(rows.iter().map(|row| (BirthUid(row.get("birth_uid")), row.get("waited"))).collect())
+    rows.iter().map(|row| Ok((BirthUid(row.read("birth_uid")?), row.read("waited")?))).collect()
 }
 
 /// A look at a mailbox without locks.
@@ -73,19 +74,19 @@ pub struct Glance {
 /// `Unreachable`, `Transient`.
 pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<Glance> {
     let row = ask::row(client, include_str!("../../sql/node/look_at_mailbox.sql"), &[&mailbox.0]).await?;
-    let (sources, brought): (Vec<i16>, Vec<i64>) = (row.get("sources"), row.get("brought"));
-    let here: Vec<Option<String>> = row.get("here");
+    let (sources, brought): (Vec<i16>, Vec<i64>) = (row.read("sources")?, row.read("brought")?);
+    let here: Vec<Option<String>> = row.read("here")?;
     let links = sources
         .into_iter()
         .zip(here)
         .zip(brought)
         .map(|((source, here), brought)| Ok((NodeId(source), here.map(|text| text.parse()).transpose()?, brought)));
     Ok(Glance {
-        mesh_id: row.get("mesh_id"),
-        high: row.get::<_, Option<i64>>("high").map(Uid),
-        snapshot: row.get::<_, String>("snapshot").parse()?,
+        mesh_id: row.read("mesh_id")?,
+        high: row.read::<Option<i64>>("high")?.map(Uid),
+        snapshot: row.read::<String>("snapshot")?.parse()?,
         links: links.collect::<Result<_>>()?,
-        takes_part: row.get("takes_part"),
+        takes_part: row.read("takes_part")?,
     })
 }
 
@@ -95,7 +96,7 @@ pub async fn glance(client: &impl GenericClient, mailbox: MailboxId) -> Result<G
 /// `Unreachable`, `Transient`.
 pub async fn top_above(client: &impl GenericClient, mailbox: MailboxId, low: Uid) -> Result<Option<Uid>> {
     let row = ask::row(client, include_str!("../../sql/node/top_above.sql"), &[&mailbox.0, &low.0]).await?;
-    Ok(row.get::<_, Option<i64>>("top").map(Uid))
+    Ok(row.read::<Option<i64>>("top")?.map(Uid))
 }
 
 /// What the node has of messages of a mailbox, without locks.
@@ -136,15 +137,15 @@ pub async fn in_delivery(client: &impl GenericClient, births: &BTreeSet<BirthUid
 pub async fn numbers_of(client: &impl GenericClient, births: &BTreeSet<BirthUid>) -> Result<Vec<Number>> {
     let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
     let rows = ask::rows(client, include_str!("../../sql/node/numbers_of.sql"), &[&births]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Number {
-            uid: Uid(row.get("uid")),
-            birth: BirthUid(row.get("birth_uid")),
-            decided_by: NodeId(row.get("decided_by")),
-            decided_at: row.get("decided_at"),
+    let number = |row: &Row| {
+        Ok(Number {
+            uid: Uid(row.read("uid")?),
+            birth: BirthUid(row.read("birth_uid")?),
+            decided_by: NodeId(row.read("decided_by")?),
+            decided_at: row.read("decided_at")?,
         })
-        .collect())
+    };
+    rows.iter().map(number).collect()
 }
 
 /// Numbers that a node has set aside, committed and flushed.
@@ -191,8 +192,8 @@ pub async fn reserve(
     let rows = ask::rows(client, include_str!("../../sql/node/reserve.sql"), &[&mailbox.0, &births, &above.0]).await?;
     Ok(Reserved {
         decided_by: node,
-        uids: rows.iter().map(|row| Uid(row.get("uid"))).collect(),
-        decided_at: rows.first().map(|row| row.get("decided_at")).unwrap_or_default(),
+        uids: rows.iter().map(|row| row.read("uid").map(Uid)).collect::<Result<_>>()?,
+        decided_at: rows.first().map_or_else(|| Ok(String::new()), |row| row.read("decided_at"))?,
     })
 }
 
@@ -202,7 +203,7 @@ pub async fn reserve(
 /// `Unreachable`, `Transient`.
 pub async fn highest_overtaking(client: &impl GenericClient, mailbox: MailboxId) -> Result<Uid> {
     let row = ask::row(client, include_str!("../../sql/node/highest_overtaking.sql"), &[&mailbox.0]).await?;
-    Ok(Uid(row.get::<_, Option<i64>>("uid").unwrap_or_default()))
+    Ok(Uid(row.read::<Option<i64>>("uid")?.unwrap_or_default()))
 }
 
 /// Makes sure that the node has not been paused.
@@ -211,7 +212,7 @@ pub async fn highest_overtaking(client: &impl GenericClient, mailbox: MailboxId)
 /// `Transient` when it has; `Unreachable`.
 pub async fn takes_part(client: &impl GenericClient) -> Result<()> {
     let row = ask::row(client, include_str!("../../sql/node/takes_part.sql"), &[]).await?;
-    if row.get("takes_part") { Ok(()) } else { Err(Error::new(Kind::Transient, "the node is paused")) }
+    if row.read("takes_part")? { Ok(()) } else { Err(Error::new(Kind::Transient, "the node is paused")) }
 }
 
 /// Prepares the statements of a settlement, so that none needs a round trip of its own for it while locks are held.

@@ -6,7 +6,7 @@ use deadpool_postgres::GenericClient;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use super::state::{MessageState, registers_from_row};
 use super::tides::{Follow, Passed, Tides};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -83,10 +83,10 @@ impl View {
     fn from_rows(rows: &[Row]) -> Result<Self> {
         let mut view = Self::default();
         for row in rows {
-            let id: i64 = row.get("id");
-            let uid = row.get::<_, Option<i64>>("uid").map_or(Uid(id), Uid);
-            if row.get::<_, i8>("state") as u8 == b'l' {
-                view.lines.insert(MailboxId(id), Lines { reported: uid, high: Uid(row.get("high")) });
+            let id: i64 = row.read("id")?;
+            let uid = row.read::<Option<i64>>("uid")?.map_or(Uid(id), Uid);
+            if row.read::<i8>("state")? as u8 == b'l' {
+                view.lines.insert(MailboxId(id), Lines { reported: uid, high: Uid(row.read("high")?) });
             } else {
                 view.messages.insert(BirthUid(id), Found::from_row(row, id, uid)?);
             }
@@ -97,9 +97,9 @@ impl View {
 
 impl Found {
     fn from_row(row: &Row, birth: i64, uid: Uid) -> Result<Self> {
-        let state: i8 = row.get("state");
-        let place = row.get::<_, Option<i64>>("row_idnr").map_or(RowId(birth), RowId);
-        let mailbox = |column: &str| row.get::<_, Option<i64>>(column).map_or(MailboxId(0), MailboxId);
+        let state: i8 = row.read("state")?;
+        let place = row.read::<Option<i64>>("row_idnr")?.map_or(RowId(birth), RowId);
+        let mailbox = |column: &str| row.read::<Option<i64>>(column).map(|id| id.map_or(MailboxId(0), MailboxId));
         let held = match state as u8 {
             b'v' => Held::Visible { uid },
             b'w' => Held::Waiting { uid, row: place },
@@ -110,8 +110,8 @@ impl Found {
             }
         };
         let (marks, stamp, modseq) = registers_from_row(row)?;
-        let place = Register { stamp, value: mailbox("mailbox_idnr") };
-        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox"), marks, modseq })
+        let place = Register { stamp, value: mailbox("mailbox_idnr")? };
+        Ok(Self { held, place, row_mailbox: mailbox("row_mailbox")?, marks, modseq })
     }
 }
 

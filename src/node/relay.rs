@@ -3,7 +3,7 @@
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 
-use super::ask;
+use super::ask::{self, Columns as _};
 use super::scan::{self, Keys, SourceRead};
 use crate::domain::ids::NodeId;
 use crate::error::Result;
@@ -90,10 +90,10 @@ impl SourceRead<'_> {
         let sql = include_str!("../../sql/source/read_held.sql");
         let row = ask::row(self.transaction(), sql, &[&since, &target.0]).await?;
         Ok(Held {
-            snapshot: row.get("snapshot"),
-            has_some: row.get("has_some"),
-            is_cut: row.get("is_cut"),
-            nodes: row.get("held"),
+            snapshot: row.read("snapshot")?,
+            has_some: row.read("has_some")?,
+            is_cut: row.read("is_cut")?,
+            nodes: row.read("held")?,
         })
     }
 
@@ -108,6 +108,6 @@ impl SourceRead<'_> {
         let sql = include_str!("../../sql/source/scan_relayed.sql");
         let rows =
             ask::rows(self.transaction(), sql, &[&since, &to, &after, &limit, &nodes, &below, &messages]).await?;
-        Ok(scan::keys_of(&rows))
+        scan::keys_of(&rows)
     }
 }

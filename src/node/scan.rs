@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
+use futures_util::future::join;
 use tokio_postgres::{IsolationLevel, Row};
 
-use super::ask;
+use super::ask::{self, Columns as _, corrupt_peer};
 use super::cursor::{CopyStage, Cursor, Witness};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
-use super::tides::Tides;
+use super::store::Aside;
+use super::tides::{Clock, Tides};
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::sound::Limits;
 use crate::error::{Error, Kind, Result};
 
 /// Keys of rows that changed on a source.
@@ -94,15 +97,21 @@ fn last_of(snapshot: &str) -> Result<i64> {
     i64::try_from(last).map_err(|_| Error::new(Kind::Data, format!("transaction {last} is beyond what there can be")))
 }
 
-pub(super) fn keys_of(rows: &[Row]) -> Keys {
+pub(super) fn keys_of(rows: &[Row]) -> Result<Keys> {
     let mut keys = Keys::default();
     for row in rows {
-        keys.insert(row.get("kind"), row.get("key"));
-        let row = Witness { id: row.get("id"), xid: row.get("xid"), at: row.get("at") };
-        keys.made_up_to = keys.made_up_to.max(Some(row.xid));
-        keys.last = keys.last.max(Some(row));
+        // Of a row that is not even one of an outbox nobody can say what has changed.
+        let (witness, kind, key) = row_of_outbox(row).map_err(|error| corrupt_peer(format!("its outbox: {error}")))?;
+        keys.insert(kind, key);
+        keys.made_up_to = keys.made_up_to.max(Some(witness.xid));
+        keys.last = keys.last.max(Some(witness));
     }
-    keys
+    Ok(keys)
+}
+
+fn row_of_outbox(row: &Row) -> Result<(Witness, i8, i64)> {
+    let witness = Witness { id: row.read("id")?, xid: row.read("xid")?, at: row.read("at")? };
+    Ok((witness, row.read("kind")?, row.read("key")?))
 }
 
 /// Whether the source has cut off changes that a target at `cursor` does not have.
@@ -110,7 +119,7 @@ pub(super) fn keys_of(rows: &[Row]) -> Keys {
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn is_cut_off(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
-    Ok(ask_for_snapshot(source, Some(cursor)).await?.get("is_trimmed"))
+    ask_for_snapshot(source, Some(cursor)).await?.read("is_trimmed")
 }
 
 async fn ask_for_snapshot(source: &impl GenericClient, cursor: Option<&Cursor>) -> Result<Row> {
@@ -125,7 +134,7 @@ async fn ask_for_snapshot(source: &impl GenericClient, cursor: Option<&Cursor>) 
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn source_went_back(source: &impl GenericClient, cursor: &Cursor) -> Result<bool> {
-    Ok(ask_for_snapshot(source, Some(cursor)).await?.get("went_back"))
+    ask_for_snapshot(source, Some(cursor)).await?.read("went_back")
 }
 
 /// Whether `target`, whose cursor is at `snapshot`, has gone back in time: it told the source that it held more.
@@ -135,7 +144,7 @@ pub async fn source_went_back(source: &impl GenericClient, cursor: &Cursor) -> R
 pub async fn target_went_back(source: &impl GenericClient, target: NodeId, snapshot: &str) -> Result<bool> {
     let row =
         ask::row_if_any(source, include_str!("../../sql/source/acknowledged_by.sql"), &[&target.0, &snapshot]).await?;
-    Ok(row.is_some_and(|row| row.get("went_back")))
+    row.map_or(Ok(false), |row| row.read("went_back"))
 }
 
 /// Tells the source what `target` holds durably: of its changes, and of what third nodes gave to it.
@@ -150,6 +159,15 @@ pub async fn acknowledge(
 ) -> Result<()> {
     ask::run(source, include_str!("../../sql/source/acknowledge.sql"), &[&target.0, &snapshot, &relayed]).await?;
     Ok(())
+}
+
+/// What a source tells of some keys.
+#[derive(Clone, Debug)]
+pub struct Told<T> {
+    /// What can be joined.
+    pub states: Vec<T>,
+    /// What cannot be read, or cannot be true.
+    pub aside: Vec<Aside>,
 }
 
 /// A source read at one moment.
@@ -180,19 +198,21 @@ impl<'a> SourceRead<'a> {
     /// gone back in time, for whoever opens the link anew to deal with; `Unreachable`.
     pub async fn snapshot(&self, cursor: Option<&Cursor>) -> Result<String> {
         let row = ask_for_snapshot(&self.transaction, cursor).await?;
-        if row.get("went_back") {
+        if row.read("went_back")? {
             return Err(Error::new(Kind::Transient, "the source has gone back in time"));
         }
-        if row.get("stays_out") {
+        if row.read("stays_out")? {
             return Err(Error::new(Kind::Transient, "the source takes no part in the mesh any more"));
         }
-        if row.get("is_trimmed") {
+        if row.read("is_trimmed")? {
             return Err(Error::refused(
                 "the source has cut off changes that the target had not taken over (worker.outbox_rows_max)",
                 "bring it up to date by dbmail-mesh join --node <target>",
             ));
         }
-        Ok(row.get("snapshot"))
+        let snapshot: String = row.read("snapshot")?;
+        snapshot.parse::<Snapshot>().map_err(corrupt_peer)?;
+        Ok(snapshot)
     }
 
     /// The newest row of the outbox.
@@ -201,7 +221,8 @@ impl<'a> SourceRead<'a> {
     /// `Unreachable`, `Transient`.
     pub async fn last_change(&self) -> Result<Option<Witness>> {
         let row = ask::row_if_any(&self.transaction, include_str!("../../sql/source/last_change.sql"), &[]).await?;
-        Ok(row.map(|row| Witness { id: row.get("id"), xid: row.get("xid"), at: row.get("at") }))
+        let witness = |row: Row| Ok(Witness { id: row.read("id")?, xid: row.read("xid")?, at: row.read("at")? });
+        row.map(witness).transpose().map_err(|error: Error| corrupt_peer(format!("its outbox: {error}")))
     }
 
     /// The next keys behind `cursor`, at most `limit`, and the cursor behind them.
@@ -228,7 +249,7 @@ impl<'a> SourceRead<'a> {
             )
             .await?;
             if rows.len() as i64 <= limit {
-                let keys = keys_of(&rows);
+                let keys = keys_of(&rows)?;
                 let witness = keys.last.or(cursor.witness);
                 return Ok((keys, cursor.behind(to, witness)));
             }
@@ -239,7 +260,7 @@ impl<'a> SourceRead<'a> {
             &[&cursor.from, &to, &cursor.last_id, &limit],
         )
         .await?;
-        let mut keys = keys_of(&rows);
+        let mut keys = keys_of(&rows)?;
         if !keys.is_empty() && cursor.to.is_some() {
             // The states are read as they are now: they may be newer than the range.
             keys.made_up_to = Some(last_of(&now)?);
@@ -247,7 +268,7 @@ impl<'a> SourceRead<'a> {
         let witness = keys.last.or(cursor.witness);
         let next = match rows.last() {
             Some(last) if rows.len() as i64 >= limit => {
-                Cursor { to: Some(to), last_id: last.get("id"), witness, ..cursor.clone() }
+                Cursor { to: Some(to), last_id: last.read("id")?, witness, ..cursor.clone() }
             }
             _ => cursor.behind(to, witness),
         };
@@ -262,8 +283,8 @@ impl<'a> SourceRead<'a> {
             CopyStage::Messages => include_str!("../../sql/source/copy_messages.sql"),
             CopyStage::Tombstones => include_str!("../../sql/source/copy_tombstones.sql"),
         };
-        let found: Vec<i64> =
-            ask::rows(&self.transaction, sql, &[&after, &limit]).await?.iter().map(|row| row.get(0)).collect();
+        let rows = ask::rows(&self.transaction, sql, &[&after, &limit]).await?;
+        let found: Vec<i64> = rows.iter().map(|row| row.read("key")).collect::<Result<_>>().map_err(corrupt_peer)?;
         let copy = match found.last() {
             Some(&last) if found.len() as i64 >= limit => Some((stage, last)),
             _ => stage.next().map(|stage| (stage, 0)),
@@ -283,62 +304,100 @@ impl<'a> SourceRead<'a> {
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn messages(&self, keys: &BTreeSet<i64>) -> Result<Vec<MessageState>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: Vec<i64> = keys.iter().copied().collect();
-        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_messages.sql"), &[&keys]).await?;
-        rows.iter().map(MessageState::from_row).collect()
+    pub async fn messages(&self, keys: &BTreeSet<i64>, limits: &Limits) -> Result<Told<MessageState>> {
+        let sql = include_str!("../../sql/source/read_messages.sql");
+        self.told('m', "birth_uid", sql, keys.iter().copied().collect(), |row| MessageState::from_row(row, limits))
+            .await
     }
 
-    /// HIGHESTMODSEQ of mailboxes, and what the source has of others.
+    /// HIGHESTMODSEQ of mailboxes, what the source has of others, and its clock.
     ///
     /// # Errors
-    /// `Unreachable`, `Transient`.
-    pub async fn tides(&self, mailboxes: impl Iterator<Item = &i64>) -> Result<Tides> {
+    /// `Unreachable`, `Transient`; `Refused` when it cannot be true.
+    pub async fn tides(&self, mailboxes: impl Iterator<Item = &i64>) -> Result<(Tides, Clock)> {
         let mailboxes: Vec<i64> = mailboxes.copied().collect();
         let row = ask::row(&self.transaction, include_str!("../../sql/source/read_tides.sql"), &[&mailboxes]).await?;
-        Ok(Tides::from_row(&row))
+        Tides::from_row(&row)
     }
 
     /// The current state of mailboxes.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn mailboxes(&self, ids: &[MailboxId]) -> Result<Vec<MailboxState>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_mailboxes.sql"), &[&ids]).await?;
-        Ok(rows.iter().map(MailboxState::from_row).collect())
+    pub async fn mailboxes(&self, ids: &[MailboxId], limits: &Limits) -> Result<Told<MailboxState>> {
+        let sql = include_str!("../../sql/source/read_mailboxes.sql");
+        let ids = ids.iter().map(|id| id.0).collect();
+        self.told('b', "id", sql, ids, |row| MailboxState::from_row(row, limits)).await
     }
 
     /// The current state of accounts.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn users(&self, ids: &BTreeSet<i64>) -> Result<Vec<UserState>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<i64> = ids.iter().copied().collect();
-        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_users.sql"), &[&ids]).await?;
-        rows.iter().map(UserState::from_row).collect()
+    pub async fn users(&self, ids: &BTreeSet<i64>, limits: &Limits) -> Result<Told<UserState>> {
+        let sql = include_str!("../../sql/source/read_users.sql");
+        self.told('u', "id", sql, ids.iter().copied().collect(), |row| UserState::from_row(row, limits)).await
     }
 
     /// The current state of entries; those of accounts and mailboxes that are dead give none.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`.
-    pub async fn entries(&self, ids: &BTreeSet<i64>) -> Result<Vec<EntryState>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    pub async fn entries(&self, ids: &BTreeSet<i64>, limits: &Limits) -> Result<Told<EntryState>> {
+        let sql = include_str!("../../sql/source/read_entries.sql");
+        self.told('e', "id", sql, ids.iter().copied().collect(), |row| EntryState::from_row(row, limits)).await
+    }
+
+    /// The states of these keys, and which of them cannot be read or cannot be true.
+    async fn told<T>(
+        &self,
+        kind: char,
+        key: &str,
+        sql: &str,
+        keys: Vec<i64>,
+        state: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Told<T>> {
+        let mut told = Told { states: Vec::new(), aside: Vec::new() };
+        let mut open = vec![keys];
+        while let Some(keys) = open.pop().filter(|keys| !keys.is_empty()) {
+            let rows = match self.rows(sql, &keys).await {
+                Ok(rows) => rows,
+                Err(error) if error.kind() != Kind::Data => return Err(error),
+                // Bytes that are no text, or a damaged page: the rest can be read.
+                Err(error) => match keys.as_slice() {
+                    &[only] => {
+                        told.aside.push(Aside::refused(kind, only, &error));
+                        continue;
+                    }
+                    several => {
+                        let (first, rest) = several.split_at(several.len() / 2);
+                        open.extend([rest.to_vec(), first.to_vec()]);
+                        continue;
+                    }
+                },
+            };
+            for row in &rows {
+                match state(row) {
+                    Ok(state) => told.states.push(state),
+                    Err(error) => {
+                        let key = row.read(key).map_err(corrupt_peer)?;
+                        told.aside.push(Aside::refused(kind, key, &error));
+                    }
+                }
+            }
         }
-        let ids: Vec<i64> = ids.iter().copied().collect();
-        let rows = ask::rows(&self.transaction, include_str!("../../sql/source/read_entries.sql"), &[&ids]).await?;
-        Ok(rows.iter().map(EntryState::from_row).collect())
+        Ok(told)
+    }
+
+    /// What a statement says of these keys. The read goes on where it fails.
+    async fn rows(&self, sql: &str, keys: &Vec<i64>) -> Result<Vec<Row>> {
+        let save = self.transaction.batch_execute("savepoint before_rows");
+        let (saved, rows) = join(save, ask::rows(&self.transaction, sql, &[keys])).await;
+        saved?;
+        if rows.is_err() {
+            self.transaction.batch_execute("rollback to savepoint before_rows").await?;
+        }
+        rows
     }
 
     /// Ends the read.

@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::ask::{Columns as _, corrupt};
 use crate::domain::account::{self, AccountId, Fields};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
@@ -10,8 +11,9 @@ use crate::domain::marks::{FLAGS, Marks};
 use crate::domain::modseq::Modseq;
 use crate::domain::register::Register;
 use crate::domain::rule::Incoming;
+use crate::domain::sound::{self, Limits};
 use crate::domain::stamp::Stamp;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// What a content (a physmessage with its parts and headers) is known by in the mesh: where it was delivered, and its
 /// `dbmail_physmessage.id` there.
@@ -26,6 +28,8 @@ pub struct ContentId {
 /// An account.
 #[derive(Clone, Debug)]
 pub struct UserState {
+    /// `account.id` on the source.
+    pub id: i64,
     /// Which account.
     pub account: AccountId,
     /// Its registers, or its death.
@@ -40,29 +44,36 @@ impl UserState {
     /// From a row of `sql/source/read_users.sql`.
     ///
     /// # Errors
-    /// `Internal` when it has not as many registers as an account has.
-    pub fn from_row(row: &Row) -> Result<Self> {
-        let incoming = match row.get("dead") {
+    /// `Data` when it cannot be true.
+    pub fn from_row(row: &Row, limits: &Limits) -> Result<Self> {
+        let incoming = match row.read("dead")? {
             true => account::Incoming::Dead,
             false => account::Incoming::Alive(fields_of(row)?),
         };
-        Ok(Self { account: account_of(row), incoming, gone_in: row.get("gone_in"), seen_ago: row.get("seen_ago") })
+        let account = account_of(row)?;
+        let user = Self {
+            id: row.read("id")?,
+            account,
+            incoming,
+            gone_in: row.read("gone_in")?,
+            seen_ago: row.read("seen_ago")?,
+        };
+        limits.user(&user.account, &user.incoming, user.gone_in.as_deref(), user.seen_ago).map_err(corrupt)?;
+        Ok(user)
     }
 }
 
 /// The account of a row.
-pub(super) fn account_of(row: &Row) -> AccountId {
-    AccountId { born_as: row.get("born_as"), generation: row.get("generation") }
+pub(super) fn account_of(row: &Row) -> Result<AccountId> {
+    Ok(AccountId { born_as: row.read("born_as")?, generation: row.read("generation")? })
 }
 
 /// The registers of an account, from the columns `stamps` and `vals` of `dbmail_mesh.account_state`.
 pub(super) fn fields_of(row: &Row) -> Result<Fields> {
-    let (stamps, values): (Vec<i64>, Vec<String>) = (row.get("stamps"), row.get("vals"));
+    let (stamps, values): (Vec<i64>, Vec<String>) = (row.read("stamps")?, row.read("vals")?);
     let registers: Vec<Register<String>> =
         stamps.into_iter().zip(values).map(|(stamp, value)| Register { stamp: Stamp(stamp), value }).collect();
-    registers.try_into().map_err(|other: Vec<_>| {
-        Error::new(Kind::Internal, format!("account {} has {} registers", account_of(row), other.len()))
-    })
+    registers.try_into().map_err(|other: Vec<_>| corrupt(format!("it has {} registers", other.len())))
 }
 
 /// A mailbox.
@@ -83,13 +94,22 @@ pub struct MailboxState {
 
 impl MailboxState {
     /// From a row of `sql/source/read_mailboxes.sql`.
-    pub fn from_row(row: &Row) -> Self {
-        let owner = row.get::<_, Option<i64>>("owner_id").map(|id| (id, row.get("owner")));
-        let state = match fate_of(row) {
-            Some(fate) => State::Ended(fate),
-            None => State::Alive(registers_of(row)),
+    ///
+    /// # Errors
+    /// `Data` when it cannot be true.
+    pub fn from_row(row: &Row, limits: &Limits) -> Result<Self> {
+        let owner = match row.read::<Option<i64>>("owner_id")? {
+            Some(id) => Some((id, row.read("owner")?)),
+            None => None,
         };
-        Self { id: MailboxId(row.get("id")), owner, state, gone_in: row.get("gone_in"), seq: row.get("seq") }
+        let state = match fate_of(row)? {
+            Some(fate) => State::Ended(fate),
+            None => State::Alive(registers_of(row)?),
+        };
+        let id = MailboxId(row.read("id")?);
+        let mailbox = Self { id, owner, state, gone_in: row.read("gone_in")?, seq: row.read("seq")? };
+        limits.mailbox(id, &mailbox.state, mailbox.gone_in.as_deref(), mailbox.seq).map_err(corrupt)?;
+        Ok(mailbox)
     }
 
     /// The account of its owner; empty when it is not known.
@@ -99,21 +119,26 @@ impl MailboxState {
 }
 
 /// How a mailbox has ended, from columns `has_ended` and `merged_into`.
-pub fn fate_of(row: &Row) -> Option<Fate> {
-    let merged: Option<i64> = row.get("merged_into");
-    row.get::<_, bool>("has_ended").then(|| merged.map_or(Fate::Deleted, |into| Fate::MergedInto(MailboxId(into))))
+pub(super) fn fate_of(row: &Row) -> Result<Option<Fate>> {
+    let merged: Option<i64> = row.read("merged_into")?;
+    let has_ended: bool = row.read("has_ended")?;
+    Ok(has_ended.then(|| merged.map_or(Fate::Deleted, |into| Fate::MergedInto(MailboxId(into)))))
 }
 
 /// The registers of a mailbox that has a row.
-pub fn registers_of(row: &Row) -> Alive {
-    let stamp = |column: &str| Stamp(row.get(column));
-    let name = Name { owner: row.get("owner"), name: row.get("name"), renamed: row.get("renamed") };
-    Alive {
-        name: Register { stamp: stamp("name_stamp"), value: name },
-        no_select: Register { stamp: stamp("no_select_stamp"), value: row.get("no_select") },
-        permission: Register { stamp: stamp("permission_stamp"), value: row.get("permission") },
-        rest: Register { stamp: stamp("rest_stamp"), value: MAILBOX_REST.map(|column| row.get(column)) },
+pub(super) fn registers_of(row: &Row) -> Result<Alive> {
+    let stamp = |column: &str| row.read(column).map(Stamp);
+    let name = Name { owner: row.read("owner")?, name: row.read("name")?, renamed: row.read("renamed")? };
+    let mut rest = [0; MAILBOX_REST.len()];
+    for (value, column) in rest.iter_mut().zip(MAILBOX_REST) {
+        *value = row.read(column)?;
     }
+    Ok(Alive {
+        name: Register { stamp: stamp("name_stamp")?, value: name },
+        no_select: Register { stamp: stamp("no_select_stamp")?, value: row.read("no_select")? },
+        permission: Register { stamp: stamp("permission_stamp")?, value: row.read("permission")? },
+        rest: Register { stamp: stamp("rest_stamp")?, value: rest },
+    })
 }
 
 /// The columns that are one register.
@@ -139,16 +164,25 @@ pub struct EntryState {
 
 impl EntryState {
     /// From a row of `sql/source/read_entries.sql`.
-    pub fn from_row(row: &Row) -> Self {
-        let account: Option<i64> = row.get("account_id");
-        Self {
-            id: row.get("id"),
-            kind: row.get("kind"),
-            key: row.get("key"),
-            entry: Entry { stamp: Stamp(row.get("stamp")), value: row.get("value") },
-            account: account.map(|id| (id, row.get("account"))),
-            mailbox: row.get::<_, Option<i64>>("mailbox").map(MailboxId),
-        }
+    ///
+    /// # Errors
+    /// `Data` when it cannot be true.
+    pub fn from_row(row: &Row, limits: &Limits) -> Result<Self> {
+        let account = match row.read::<Option<i64>>("account_id")? {
+            Some(id) => Some((id, row.read("account")?)),
+            None => None,
+        };
+        let state = Self {
+            id: row.read("id")?,
+            kind: row.read("kind")?,
+            key: row.read("key")?,
+            entry: Entry { stamp: Stamp(row.read("stamp")?), value: row.read("value")? },
+            account,
+            mailbox: row.read::<Option<i64>>("mailbox")?.map(MailboxId),
+        };
+        let account = state.account.as_ref().map(|(_, account): &(i64, String)| account.as_str());
+        limits.entry(&state.kind, &state.key, &state.entry, account).map_err(corrupt)?;
+        Ok(state)
     }
 }
 
@@ -179,28 +213,44 @@ impl MessageState {
     /// From a row of `sql/source/read_messages.sql`.
     ///
     /// # Errors
-    /// `Data` when a register is not in the form that `dbmail_mesh.view_states` gives it.
-    pub fn from_row(row: &Row) -> Result<Self> {
-        let numbers: serde_json::Value = row.get("numbers");
+    /// `Data` when it cannot be true, or is not in the form that `dbmail_mesh.view_states` gives it.
+    pub fn from_row(row: &Row, limits: &Limits) -> Result<Self> {
+        let numbers: serde_json::Value = row.read("numbers")?;
         let (marks, place, modseq) = registers_from_row(row)?;
-        Ok(Self {
+        let state = Self {
             incoming: Incoming {
-                birth: BirthUid(row.get("birth_uid")),
-                uid: Uid(row.get("uid")),
-                dead: row.get("dead"),
+                birth: BirthUid(row.read("birth_uid")?),
+                uid: Uid(row.read("uid")?),
+                dead: row.read("dead")?,
             },
-            place: Register { stamp: place, value: MailboxId(row.get("mailbox_idnr")) },
+            place: Register { stamp: place, value: MailboxId(row.read("mailbox_idnr")?) },
             marks,
-            content: ContentId { origin: NodeId(row.get("origin_node")), id: row.get("origin_id") },
-            physmessage: row.get("physmessage_id"),
-            unique_id: row.get("unique_id"),
-            status: row.get("status"),
+            content: ContentId { origin: NodeId(row.read("origin_node")?), id: row.read("origin_id")? },
+            physmessage: row.read("physmessage_id")?,
+            unique_id: row.read("unique_id")?,
+            status: row.read("status")?,
             modseq,
             numbers: match numbers {
                 serde_json::Value::Array(numbers) => numbers,
-                _ => Vec::new(),
+                _ => return Err(corrupt("its numbers are no list")),
             },
-        })
+        };
+        limits.message(&state.told()).map_err(corrupt)?;
+        Ok(state)
+    }
+
+    fn told(&self) -> sound::Message<'_> {
+        sound::Message {
+            incoming: &self.incoming,
+            place: &self.place,
+            marks: &self.marks,
+            modseq: self.modseq,
+            content: (self.content.origin, self.content.id),
+            physmessage: self.physmessage,
+            unique_id: &self.unique_id,
+            status: self.status,
+            numbers: &self.numbers,
+        }
     }
 }
 
@@ -209,9 +259,9 @@ impl MessageState {
 /// # Errors
 /// `Data` when they are in another form.
 pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp, Modseq)> {
-    let malformed = || Error::new(Kind::Data, "a message's registers are not in the form that this version knows");
-    let values: Vec<Option<i16>> = row.get("flags");
-    let stamps: Vec<i64> = row.get("stamps");
+    let malformed = || corrupt("its registers are not in the form that this version knows");
+    let values: Vec<Option<i16>> = row.read("flags")?;
+    let stamps: Vec<i64> = row.read("stamps")?;
     let mut marks = Marks::default();
     let &[.., place, promised, shown] = stamps.as_slice() else { return Err(malformed()) };
     if values.len() != FLAGS.len() || stamps.len() != FLAGS.len() + 3 {
@@ -220,8 +270,8 @@ pub fn registers_from_row(row: &Row) -> Result<(Marks, Stamp, Modseq)> {
     for ((register, value), stamp) in marks.flags.iter_mut().zip(values).zip(&stamps) {
         *register = Register { stamp: Stamp(*stamp), value: value.unwrap_or_default() != 0 };
     }
-    let keywords: serde_json::Value = row.get("keywords");
-    for (keyword, register) in keywords.as_object().into_iter().flatten() {
+    let keywords: serde_json::Value = row.read("keywords")?;
+    for (keyword, register) in keywords.as_object().ok_or_else(malformed)? {
         let stamp = register.get(0).and_then(serde_json::Value::as_i64).ok_or_else(malformed)?;
         let value = register.get(1).and_then(serde_json::Value::as_bool).ok_or_else(malformed)?;
         marks.keywords.insert(keyword.clone(), Register { stamp: Stamp(stamp), value });

@@ -1,13 +1,17 @@
 //! The target's side of a batch beside its rows: what has to wait, and what the worker reports.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
 
-use super::ask;
+use super::ask::{self, Columns as _};
+use super::refusal;
 use super::scan::Keys;
-use crate::domain::ids::{MailboxId, NodeId, Uid};
-use crate::error::Result;
+use crate::domain::ids::{MailboxId, NodeId, Stride, Uid};
+use crate::domain::sound::Limits;
+use crate::error::{Error, Result};
 
 /// Moves the node's sequences towards ids that were applied.
 ///
@@ -28,30 +32,85 @@ pub async fn set_presence(target: &impl GenericClient, presence: Option<Duration
     Ok(())
 }
 
-/// A row that cannot be joined yet, and why. Keys are those of the source; a message goes by its birth UID.
+/// What this node knows and a peer cannot change, to judge by what comes.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn limits(target: &impl GenericClient) -> Result<Limits> {
+    let row = ask::row(target, include_str!("../../sql/target/limits.sql"), &[]).await?;
+    Ok(Limits { stride: Stride(row.read("stride")?), now: row.read("clock")? })
+}
+
+/// A row that cannot be joined, and why. Keys are those of the source; a message goes by its birth UID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Aside {
-    /// As in the outbox: `u`, `b`, `e` or `m`.
+    /// As in the outbox: `u`, `b`, `e`, `m` or `s`.
     pub kind: char,
     /// The key.
     pub key: i64,
+    /// Whether it waits for something else to come; it was refused otherwise.
+    pub waits: bool,
+    /// With which SQLSTATE, where PostgreSQL has refused it.
+    pub sqlstate: Option<String>,
     /// Why.
     pub reason: String,
 }
 
-/// Notes rows that cannot be joined yet.
+impl Aside {
+    /// One that waits for something that is not here.
+    pub fn waiting(kind: char, key: i64, reason: String) -> Self {
+        Self { kind, key, waits: true, sqlstate: None, reason }
+    }
+
+    /// One that was refused.
+    pub fn refused(kind: char, key: i64, error: &Error) -> Self {
+        let (sqlstate, reason) = refusal::of(error);
+        Self { kind, key, waits: false, sqlstate, reason }
+    }
+}
+
+/// Notes rows that cannot be joined.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
 pub async fn set_aside(target: &impl GenericClient, source: NodeId, rows: &[Aside]) -> Result<()> {
+    // One may have been found twice, as a mailbox by two batches of keys; the first reason is the one that was met first.
+    let rows: BTreeMap<(char, i64), &Aside> = rows.iter().rev().map(|row| ((row.kind, row.key), row)).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let kinds: Vec<String> = rows.iter().map(|row| row.kind.to_string()).collect();
-    let keys: Vec<i64> = rows.iter().map(|row| row.key).collect();
-    let reasons: Vec<&str> = rows.iter().map(|row| row.reason.as_str()).collect();
-    ask::run(target, include_str!("../../sql/target/set_aside.sql"), &[&source.0, &kinds, &keys, &reasons]).await?;
+    let (kinds, keys): (Vec<String>, Vec<i64>) = rows.keys().map(|(kind, key)| (kind.to_string(), *key)).unzip();
+    let waits: Vec<bool> = rows.values().map(|row| row.waits).collect();
+    let sqlstates: Vec<Option<&str>> = rows.values().map(|row| row.sqlstate.as_deref()).collect();
+    let reasons: Vec<&str> = rows.values().map(|row| row.reason.as_str()).collect();
+    let sql = include_str!("../../sql/target/set_aside.sql");
+    ask::run(target, sql, &[&source.0, &kinds, &keys, &waits, &sqlstates, &reasons]).await?;
     Ok(())
+}
+
+/// Has what waits for accounts or mailboxes tried again: some have come.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn wake_aside(target: &impl GenericClient) -> Result<()> {
+    ask::run(target, include_str!("../../sql/target/wake_aside.sql"), &[]).await?;
+    Ok(())
+}
+
+/// Which of these accounts (`account.id`) and mailboxes of `source` were refused here.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn set_aside_among(
+    target: &impl GenericClient,
+    source: NodeId,
+    users: &BTreeSet<i64>,
+    mailboxes: &[MailboxId],
+) -> Result<Keys> {
+    let users: Vec<i64> = users.iter().copied().collect();
+    let mailboxes: Vec<i64> = mailboxes.iter().map(|id| id.0).collect();
+    let sql = include_str!("../../sql/target/set_aside_among.sql");
+    keys_of(&ask::rows(target, sql, &[&source.0, &users, &mailboxes]).await?)
 }
 
 /// Forgets rows that were noted and are joined now.
@@ -67,16 +126,19 @@ pub async fn set_aside_done(target: &impl GenericClient, source: NodeId, rows: &
     Ok(())
 }
 
-/// Rows of `source` that were set aside and are to be tried again.
+/// Rows of `source` that were set aside and are to be tried again, at most `limit`, what is due longest first.
 ///
 /// # Errors
 /// `Unreachable`, `Transient`.
-pub async fn set_aside_due(target: &impl GenericClient, source: NodeId, every_s: f64, limit: i64) -> Result<Keys> {
-    let rows =
-        ask::rows(target, include_str!("../../sql/target/set_aside_due.sql"), &[&source.0, &every_s, &limit]).await?;
+pub async fn set_aside_due(target: &impl GenericClient, source: NodeId, limit: i64) -> Result<Keys> {
+    let sql = include_str!("../../sql/target/set_aside_due.sql");
+    keys_of(&ask::rows(target, sql, &[&source.0, &limit]).await?)
+}
+
+fn keys_of(rows: &[Row]) -> Result<Keys> {
     let mut keys = Keys::default();
-    for row in &rows {
-        keys.insert(row.get("kind"), row.get("key"));
+    for row in rows {
+        keys.insert(row.read("kind")?, row.read("key")?);
     }
     Ok(keys)
 }

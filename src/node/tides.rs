@@ -10,9 +10,12 @@ use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use super::ask;
+use super::ask::{self, Columns as _, corrupt, corrupt_peer};
+use super::store::Aside;
 use crate::domain::ids::{MailboxId, NodeId};
 use crate::domain::rule::RowId;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::sound;
 use crate::error::Result;
 
 /// The most messages that one batch numbers anew.
@@ -28,12 +31,41 @@ pub struct Tides {
     mailboxes: Value,
     /// `{node: [what it surely has, what it may have]}`, snapshots of these nodes.
     cursors: Value,
+    /// Mailboxes whose HIGHESTMODSEQ cannot be true.
+    aside: Vec<Aside>,
 }
+
+/// What the source of a batch says besides: its clock, in microseconds since 2020.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock(pub i64);
 
 impl Tides {
     /// From the row of `sql/source/read_tides.sql`.
-    pub fn from_row(row: &Row) -> Self {
-        Self { mailboxes: row.get("tides"), cursors: row.get("cursors") }
+    ///
+    /// # Errors
+    /// `Refused` when what it has of others is not in the form that this version knows.
+    pub fn from_row(row: &Row) -> Result<(Self, Clock)> {
+        let told: Value = row.read("tides").map_err(corrupt_peer)?;
+        let cursors: Value = row.read("cursors").map_err(corrupt_peer)?;
+        let clock = Clock(row.read("clock").map_err(corrupt_peer)?);
+        check_cursors(&cursors)?;
+        let (mut mailboxes, mut aside) = (Vec::new(), Vec::new());
+        for tide in told.as_array().into_iter().flatten() {
+            let field = |name: &str| tide.get(name).and_then(Value::as_i64);
+            let (Some(mailbox), Some(seq)) = (field("mailbox"), field("seq")) else {
+                return Err(corrupt_peer("HIGHESTMODSEQs that are none"));
+            };
+            match sound::tide(MailboxId(mailbox), seq) {
+                Ok(()) => mailboxes.push(tide.clone()),
+                Err(wrong) => aside.push(Aside::refused('s', mailbox, &corrupt(wrong))),
+            }
+        }
+        Ok((Self { mailboxes: Value::Array(mailboxes), cursors, aside }, clock))
+    }
+
+    /// Mailboxes whose HIGHESTMODSEQ cannot be true.
+    pub fn aside(&self) -> &[Aside] {
+        &self.aside
     }
 
     /// `{mailbox, seq}` each.
@@ -71,6 +103,17 @@ impl Tides {
         let rest = if took > SHORT { took * SHARE } else { Duration::ZERO };
         Ok((rows.iter().map(Passed::from_row).collect(), rest))
     }
+}
+
+fn check_cursors(cursors: &Value) -> Result<()> {
+    let is_snapshot = |value: &Value| value.as_str().is_some_and(|text| text.parse::<Snapshot>().is_ok());
+    for (node, pair) in cursors.as_object().into_iter().flatten() {
+        let pair = pair.as_array().map(Vec::as_slice).unwrap_or_default();
+        if node.parse::<i16>().is_err() || pair.len() != 2 || !pair.iter().all(is_snapshot) {
+            return Err(corrupt_peer(format!("how far it has taken over node {node} is no snapshot")));
+        }
+    }
+    Ok(())
 }
 
 /// A message that clients of a source have passed.

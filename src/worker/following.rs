@@ -79,6 +79,11 @@ impl Following {
         self.waiting = left.waiting;
     }
 
+    /// Mailboxes whose HIGHESTMODSEQ could not be believed: it is read once more.
+    pub(crate) fn hold_again(&mut self, mailboxes: &BTreeSet<i64>) {
+        self.hold(mailboxes.iter().copied(), Instant::now());
+    }
+
     fn hold(&mut self, mailboxes: impl IntoIterator<Item = i64>, now: Instant) {
         for mailbox in mailboxes {
             self.first.entry(mailbox).or_insert(now);

@@ -52,10 +52,15 @@ impl Node {
     async fn fitting(&self, client: Client) -> Result<Client> {
         if self.fitness.check(&self.endpoint, &client).await? {
             // Statements that were prepared before a migration may have other results now.
-            self.readers.manager().statement_caches.clear();
-            self.writers.manager().statement_caches.clear();
+            self.forget_statements();
         }
         Ok(client)
+    }
+
+    /// Has statements prepared anew.
+    pub(crate) fn forget_statements(&self) {
+        self.readers.manager().statement_caches.clear();
+        self.writers.manager().statement_caches.clear();
     }
 
     /// The node's doorbell.

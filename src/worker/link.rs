@@ -15,7 +15,9 @@ use super::guard::Guard;
 use super::hub::{Hub, Nap, Node, Pulse};
 use super::opening;
 use super::pause::{Halt, LOOK_INTERVAL};
+use super::portion::Portion;
 use super::relay::{Relay, Step, Way};
+use super::retry::Retry;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::apply::{Applied, Batch, Bounds, Route};
@@ -28,8 +30,6 @@ use crate::node::tides::Left;
 use crate::telemetry::metrics::counters::BatchCounts;
 use crate::telemetry::vitals::Vital;
 
-/// How often rows that were set aside are tried again.
-const ASIDE_INTERVAL: Duration = Duration::from_secs(5);
 /// After so many messages the target's statistics are looked at; then after four times as many, and so on.
 const FIRST_LOOK_AT_STATISTICS: i64 = 200;
 /// How often the cursor of a link over which nothing comes is stored.
@@ -75,15 +75,16 @@ impl State {
 
 /// One link of this worker.
 pub(crate) struct Link {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     source: NodeId,
     target: NodeId,
     guard: Guard,
     reported: Option<State>,
     /// Keys a batch: fewer after a batch that failed.
-    rows: i64,
-    /// Whether the last batch failed and the next one is smaller.
+    portion: Portion,
+    /// Whether the last batch failed for a row in it, and the next one is smaller.
     halved: bool,
+    pub(super) retry: Retry,
     /// Messages brought by this worker, and when the target's statistics are looked at next.
     brought: i64,
     look_at_statistics: i64,
@@ -91,7 +92,7 @@ pub(crate) struct Link {
     transient: u32,
     /// Failures in a row.
     failures: u32,
-    following: Following,
+    pub(super) following: Following,
     relay: Relay,
     halt: Halt,
     /// What is known of it to a watchdog.
@@ -110,20 +111,21 @@ struct Position {
     /// What the source was told.
     acknowledged: Option<(String, Option<String>)>,
     acknowledged_at: Instant,
-    aside_at: Instant,
 }
 
 impl Position {
     fn at(stored: Cursor) -> Self {
         let now = Instant::now();
-        Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now, aside_at: now }
+        Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now }
     }
 }
 
 impl Link {
     pub(crate) fn new(hub: Arc<Hub>, source: NodeId, target: NodeId, guard: Guard, vital: Vital) -> Self {
         Self {
-            rows: most_rows(&hub),
+            portion: Portion::new(most_rows(&hub)),
+            retry: Retry::new(most_rows(&hub)),
+            relay: Relay::new(most_rows(&hub)),
             vital,
             hub,
             source,
@@ -136,7 +138,6 @@ impl Link {
             transient: 0,
             failures: 0,
             following: Following::new(),
-            relay: Relay::default(),
             halt: Halt::default(),
             behind: ToldBehind::default(),
         }
@@ -176,7 +177,7 @@ impl Link {
             let state = if refused { State::Refused } else { State::Failing };
             // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
             self.transient = if error.kind() == Kind::Transient { self.transient + 1 } else { 0 };
-            let matters = self.transient == 0 || self.transient >= TRANSIENT_FAILURES;
+            let matters = !self.halved && (self.transient == 0 || self.transient >= TRANSIENT_FAILURES);
             if matters && self.reported != Some(state) {
                 tracing::warn!(source, target, %error, "link stopped; it is tried again");
             } else {
@@ -186,8 +187,12 @@ impl Link {
                 self.report(state, Some(&error)).await;
             }
             // A row that the target refuses is looked for by halves, at once.
-            if std::mem::take(&mut self.halved) && error.kind() == Kind::Data {
+            if std::mem::take(&mut self.halved) {
                 continue;
+            }
+            if refused {
+                // Somebody may have changed what statements were prepared for.
+                self.forget_statements();
             }
             let wait = backoff.wait();
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
@@ -253,6 +258,9 @@ impl Link {
                 self.report(if more { State::Working } else { State::Current }, None).await;
             }
             self.report_behind(target).await?;
+            tokio::time::timeout(STEP_TIMEOUT, self.retry(source, target, &position.stored))
+                .await
+                .map_err(|_| Error::new(Kind::Unreachable, "a batch of retries did not come to an end"))??;
             if moved && !more {
                 // What one message costs is a small part of what a batch costs: let some more come together.
                 tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
@@ -266,7 +274,7 @@ impl Link {
             }
             if !more {
                 nap.get_or_insert_with(|| source.nap());
-                if self.following.is_busy() {
+                if self.following.is_busy() || self.retry.is_busy {
                     poll = poll.min(LOOK_AGAIN);
                 }
                 poll = self.rest(&mut bell, poll).await;
@@ -278,7 +286,7 @@ impl Link {
     /// What third nodes gave to the source and cannot give to the target. Returns whether there is more to do at once.
     async fn relay(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<bool> {
         let hub = self.hub.clone();
-        let way = Way { hub: &hub, source, target, bounds: self.bounds(), rows: most_rows(&hub) };
+        let way = Way { hub: &hub, source, target, bounds: self.bounds() };
         let step = tokio::time::timeout(STEP_TIMEOUT, self.relay.step(&way, &position.stored, &position.seen))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, "a relayed batch did not come to an end"))??;
@@ -323,16 +331,9 @@ impl Link {
         let beside = target.writer().await?;
         let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
-        let scan = read.keys(&position.seen, self.rows);
+        let scan = read.keys(&position.seen, self.portion.keys());
         let (fits, scanned) = join(schema::check(&source.endpoint, read.transaction()), scan).await;
         let (mut keys, next) = fits.and(scanned)?;
-        let mut again = Keys::default();
-        if position.aside_at.elapsed() >= ASIDE_INTERVAL {
-            position.aside_at = Instant::now();
-            let every_s = ASIDE_INTERVAL.as_secs_f64();
-            again = store::set_aside_due(&of_target, self.source, every_s, self.rows).await?;
-            keys.extend(again.clone());
-        }
         let more = next.to.is_some() || next.copy.is_some();
         self.following.choose(&mut keys, next.ends_range_after(&position.stored));
         let reached = match &self.following.waiting {
@@ -359,6 +360,7 @@ impl Link {
         let pulse = hub.pulse(self.source, self.target).filter(|_| self.failures < FAILS).unwrap_or(&unheard);
         let bounds = self.bounds();
         let route = Route { source: &source.endpoint, here: self.target, bounds, pulse: &pulse.beats };
+        let again = Keys::default();
         let batch = Batch {
             keys: &keys,
             again: &again,
@@ -373,18 +375,20 @@ impl Link {
         pulse.at_work.store(false, Ordering::Relaxed);
         let applied = match applied {
             Ok(applied) => {
-                self.rows = (self.rows * 2).min(most_rows(&self.hub));
+                self.portion.went();
                 applied
             }
             Err(error) => {
-                // What does not go in one piece may go in smaller ones, and what is at fault stands alone in the end.
-                self.halved = self.rows > 1;
-                self.rows = (self.rows / 2).max(1);
-                if !matches!(error.kind(), Kind::Data | Kind::Internal) || keys.len() > 1 {
+                // What is at fault stands alone in the end. HIGHESTMODSEQs that come along are nobody's fault.
+                let of_a_row = error.kind() == Kind::Data && !keys.are_seqs();
+                self.halved = self.portion.failed(of_a_row && keys.len() - keys.seqs.len() > 1);
+                if !of_a_row || keys.len() - keys.seqs.len() > 1 {
                     return Err(error);
                 }
+                self.portion.found();
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
-                let tides = Left { waiting: self.following.waiting.clone(), ..Left::default() };
+                let tides =
+                    Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
                 Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
             }
         };
@@ -440,7 +444,16 @@ impl Link {
         Ok(())
     }
 
-    fn bounds(&self) -> Bounds {
+    /// What was prepared on either side may not fit any more: a column has another type, say.
+    fn forget_statements(&self) {
+        for id in [self.source, self.target] {
+            if let Ok(node) = self.hub.node(id) {
+                node.forget_statements();
+            }
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
         Bounds {
             chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
             lock_ms: self.hub.lock_ms(),

@@ -13,7 +13,9 @@ mod moved;
 mod opening;
 pub(crate) mod pace;
 mod pause;
+mod portion;
 mod relay;
+mod retry;
 pub mod settle;
 
 use std::collections::BTreeSet;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Client;
 
 use super::hub::{Hub, Node, Turn};
+use super::portion::Portion;
 use crate::domain::ids::NodeId;
 use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
@@ -37,14 +38,13 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const VAGUE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a link knows of what its source has from third nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Relay {
     taken_at: Option<Instant>,
     looked_at: Option<Instant>,
     candidate: Option<Candidate>,
     silence: Silence,
-    /// Fewer keys a batch than may be, after one that failed.
-    rows_max: Option<i64>,
+    portion: Portion,
     /// What the target was told.
     told: Option<Vec<NodeId>>,
 }
@@ -76,7 +76,6 @@ pub(super) struct Way<'a> {
     pub(super) source: &'a Node,
     pub(super) target: &'a Node,
     pub(super) bounds: Bounds,
-    pub(super) rows: i64,
 }
 
 /// What became of a step.
@@ -91,6 +90,18 @@ pub(super) enum Step {
 }
 
 impl Relay {
+    /// Nothing yet; `most` keys a batch.
+    pub(super) fn new(most: i64) -> Self {
+        Self {
+            taken_at: None,
+            looked_at: None,
+            candidate: None,
+            silence: Silence::default(),
+            portion: Portion::new(most),
+            told: None,
+        }
+    }
+
     /// The link begins anew: what was under way is not.
     pub(super) fn begin_anew(&mut self) {
         self.candidate = None;
@@ -182,7 +193,7 @@ impl Relay {
         let (mut of_target, beside) = (way.target.writer().await?, way.target.writer().await?);
         let mut of_source = way.source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
-        let limit = self.rows_max.unwrap_or(way.rows).min(way.rows);
+        let limit = self.portion.keys();
         let (since, to) = (seen.relayed.as_deref(), candidate.held.snapshot.as_str());
         let range = Range { since, to, after: pass.after, limit, messages: pass.messages };
         let keys = read.relayed(&pass.of, range).await?;
@@ -201,21 +212,26 @@ impl Relay {
         let again = Keys::default();
         let batch = Batch { keys: &keys, again: &again, cursor: stored, next: stored, waiting: None, is_relayed: true };
         let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
-            Ok(applied) => applied,
-            // What does not go in one piece may go in smaller ones, and what is at fault stands alone in the end.
-            Err(error) if matches!(error.kind(), Kind::Data | Kind::Internal) && keys.len() == 1 => {
+            Ok(applied) => {
+                self.portion.went();
+                applied
+            }
+            // What is at fault stands alone in the end.
+            Err(error) if error.kind() == Kind::Data && keys.len() == 1 => {
+                self.portion.found();
                 tracing::warn!(source = from.name, target = to.name, %error, "row set aside");
                 route.put_aside(&mut of_target, batch, &error).await?
             }
-            Err(error) => {
-                self.rows_max = Some((limit / 2).max(1));
-                return Err(error);
+            Err(error) if self.portion.failed(error.kind() == Kind::Data) => {
+                tracing::debug!(source = from.name, target = to.name, %error, "a row is looked for that is refused");
+                candidate.pass = Some(pass);
+                return Ok(Step::More);
             }
+            Err(error) => return Err(error),
         };
         read.end().await?;
         pass.after = last.id;
         candidate.pass = Some(pass);
-        self.rows_max = self.rows_max.map(|rows| rows * 2).filter(|rows| *rows < way.rows);
         note(way, &keys, &applied);
         Ok(Step::More)
     }

@@ -172,6 +172,7 @@ async fn every_file_runs_and_prints_what_the_page_shows() {
     let (node, url) = (mesh.node(AMS), url.as_str());
     let uid = format!("uid={low}");
     let expected: &[Case<'_>] = &[
+        ("aside.sql", &[], &[1], &["fra", "message", "mailbox 9 is not here"]),
         ("conflicts.sql", &[], &[1, 1, 1], &["merged", "bob", "fra"]),
         ("expunged.sql", &[], &[1], &["alice", "INBOX", "there"]),
         ("expunged.sql", &["user=bob"], &[0], &[]),

@@ -104,7 +104,7 @@ fn node_row(node: &NodeStatus, status: &Status) -> [String; 11] {
         late,
         renumbered,
         number(node.outbox_rows),
-        number(node.set_aside_rows),
+        with_wait(node.set_aside_rows, node.set_aside_oldest_seconds),
         number(node.numbers_reserved),
         node.clock_offset_seconds.map_or("-".into(), clock),
     ]

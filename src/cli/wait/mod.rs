@@ -170,7 +170,7 @@ async fn tell(settings: &Settings, missing: &Missing) -> Result<Vec<(String, Str
         }
         for (source, rows) in &lacks.hidden.set_aside {
             let text = format!(
-                "node {}: rows of {} that could not be joined: {rows} (see dbmail_mesh.set_aside)",
+                "node {}: rows of {} that could not be joined: {rows} (dbmail-mesh aside tells why)",
                 node.name,
                 name(*source)
             );

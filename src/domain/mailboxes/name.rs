@@ -29,7 +29,7 @@ impl Key {
 /// No two mailboxes are ever given the same in this way, and none gets one twice.
 pub fn displaced(name: &str, id: MailboxId) -> String {
     let (stem, times) = split(name, id).unwrap_or((name, 0));
-    let suffix = if times == 0 { format!(" ({id})") } else { format!(" ({id}.{})", times + 1) };
+    let suffix = if times == 0 { format!(" ({id})") } else { format!(" ({id}.{})", times.saturating_add(1)) };
     let stem: String = stem.chars().take(NAME_MAX - suffix.len()).collect();
     stem + &suffix
 }
@@ -39,7 +39,8 @@ fn split(name: &str, id: MailboxId) -> Option<(&str, u64)> {
     let (stem, suffix) = name.strip_suffix(')')?.rsplit_once(" (")?;
     match suffix.strip_prefix(&id.to_string())? {
         "" => Some((stem, 1)),
-        times => Some((stem, times.strip_prefix('.')?.parse().ok()?)),
+        // Where nothing comes after it, it is part of the name that somebody gave.
+        times => Some((stem, times.strip_prefix('.')?.parse().ok().filter(|times| *times < u64::MAX)?)),
     }
 }
 
@@ -57,6 +58,8 @@ mod tests {
             ("Work (170)", "Work (170) (17)"),
             ("Work (18)", "Work (18) (17)"),
             ("Work (17.x)", "Work (17.x) (17)"),
+            ("Work (17.18446744073709551615)", "Work (17.18446744073709551615) (17)"),
+            ("Work (17.18446744073709551614)", "Work (17.18446744073709551615)"),
             ("Work(17)", "Work(17) (17)"),
             ("", " (17)"),
         ] {

@@ -223,7 +223,10 @@ fn waiting(node: &NodeStatus, bounds: Bounds, gathering: &mut Gathering<'_>) {
     if let Some(count) = node.set_aside_rows.filter(|count| *count > 0) {
         gathering.add(
             Code::RowsSetAside,
-            format!("rows that could not be joined, and are tried again: {count} (see dbmail_mesh.set_aside)"),
+            format!(
+                "rows that could not be joined, and are tried again: {count}, the first {:.0} s ago (dbmail-mesh aside tells why)",
+                node.set_aside_oldest_seconds.unwrap_or_default()
+            ),
         );
     }
 }

@@ -114,6 +114,8 @@ pub struct NodeStatus {
     pub outbox_bytes: Option<i64>,
     /// Rows of sources that could not be joined.
     pub set_aside_rows: Option<i64>,
+    /// Seconds since the first of them was tried first; 0 without any.
+    pub set_aside_oldest_seconds: Option<f64>,
     /// Users who came from a node that is gone, and whose messages could not all be looked through yet.
     pub readers_waiting: Option<i64>,
     /// Mailboxes that were merged into another of the same name.

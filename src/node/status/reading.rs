@@ -201,6 +201,7 @@ fn fill_node(status: &mut NodeStatus, row: &Row) {
     status.late_messages = row.get("late_messages");
     status.late_longest_seconds = row.get("late_longest_seconds");
     status.set_aside_rows = row.get("set_aside_rows");
+    status.set_aside_oldest_seconds = row.get("set_aside_oldest_seconds");
     status.readers_waiting = row.get("readers_waiting");
 }
 

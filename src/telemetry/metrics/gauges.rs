@@ -115,6 +115,7 @@ fn of_node(node: &NodeStatus, gauges: &mut Gauges) -> Result<()> {
     gauges.count(&names::NODE_OUTBOX, label, node.outbox_rows)?;
     gauges.count(&names::NODE_OUTBOX_BYTES, label, node.outbox_bytes)?;
     gauges.count(&names::NODE_SET_ASIDE, label, node.set_aside_rows)?;
+    gauges.set(&names::NODE_ASIDE_OLDEST, label, node.set_aside_oldest_seconds)?;
     gauges.count(&names::NODE_KEPT, label, node.kept_messages)?;
     gauges.count(&names::NODE_READERS, label, node.readers_waiting)?;
     let faults = node.trigger_faults.as_ref().and_then(|faults| i64::try_from(faults.len()).ok());

@@ -63,6 +63,7 @@ metrics! {
     NODE_OUTBOX = "dbmail_mesh_node_outbox_rows", NODE, "Rows of the outbox, those that peers have applied included.";
     NODE_OUTBOX_BYTES = "dbmail_mesh_node_outbox_bytes", NODE, "What the outbox takes on disk.";
     NODE_SET_ASIDE = "dbmail_mesh_node_set_aside_rows", NODE, "Rows of sources that could not be joined, and are tried again.";
+    NODE_ASIDE_OLDEST = "dbmail_mesh_node_set_aside_oldest_seconds", NODE, "How long ago the first of them was tried first.";
     NODE_KEPT = "dbmail_mesh_node_kept_messages", NODE, "Messages of deleted users that are kept aside.";
     NODE_READERS = "dbmail_mesh_node_moved_readers_waiting", NODE, "Users who came from a node that is gone, and whose messages are still looked through.";
     NODE_CONFLICTS = "dbmail_mesh_node_conflicts", &["node", "kind"], "Conflicts of names: mailbox_merged, mailbox_displaced, account_displaced (those that are called so now).";

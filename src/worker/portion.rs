@@ -1,0 +1,113 @@
+//! How many keys a batch takes: as many as go, and fewer on the way to a row that the target refuses.
+
+/// The size of the next batch of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Portion {
+    keys: i64,
+    most: i64,
+    /// So many of the next keys have a row among them that is refused: they are looked through by halves.
+    suspects: Option<i64>,
+}
+
+impl Portion {
+    /// As large as the settings allow.
+    pub(crate) fn new(most: i64) -> Self {
+        let most = most.max(1);
+        Self { keys: most, most, suspects: None }
+    }
+
+    /// How many keys.
+    pub(crate) fn keys(&self) -> i64 {
+        self.keys
+    }
+
+    /// A batch failed: for a row in it, or not. What does not go in one piece may go in smaller ones. Returns whether the row is to be
+    /// looked for at once.
+    pub(crate) fn failed(&mut self, of_a_row: bool) -> bool {
+        let hunts = of_a_row && self.keys > 1;
+        self.suspects = hunts.then_some(self.keys);
+        self.keys = (self.keys / 2).max(1);
+        hunts
+    }
+
+    /// A batch went through. While a row is looked for, it is among the rest.
+    pub(crate) fn went(&mut self) {
+        self.suspects = self.suspects.map(|suspects| suspects - self.keys).filter(|left| *left > 0);
+        self.keys = match self.suspects {
+            Some(left) => (left / 2).max(1),
+            None => (self.keys * 2).min(self.most),
+        };
+    }
+
+    /// The row was found. The next may be another such: they tend to come together.
+    pub(crate) fn found(&mut self) {
+        self.suspects = None;
+        self.keys = 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works through `rows`, of which those that are true are refused. Returns how many batches were tried until the first was found, and in
+    /// all.
+    fn work(rows: &[bool], most: i64) -> (usize, usize) {
+        let mut portion = Portion::new(most);
+        let (mut at, mut tried, mut first) = (0, 0, 0);
+        while at < rows.len() {
+            tried += 1;
+            let batch = &rows[at..rows.len().min(at + usize::try_from(portion.keys()).unwrap())];
+            match (batch, batch.contains(&true)) {
+                ([true], _) => {
+                    portion.failed(true);
+                    portion.found();
+                    at += 1;
+                    first = if first == 0 { tried } else { first };
+                }
+                (_, true) => drop(portion.failed(true)),
+                (_, false) => {
+                    portion.went();
+                    at += batch.len();
+                }
+            }
+        }
+        (first, tried)
+    }
+
+    #[test]
+    fn one_row_among_two_hundred_is_found_by_halves() {
+        for poison in 0..200 {
+            let rows: Vec<bool> = (0..200).map(|row| row == poison).collect();
+            let (first, all) = work(&rows, 200);
+            assert!(first <= 10, "row {poison}: {first} batches until it was found");
+            assert!(all <= 20, "row {poison}: {all} batches in all");
+        }
+    }
+
+    #[test]
+    fn many_of_them_do_not_make_a_link_crawl() {
+        let (_, together) = work(&(0..1000).map(|row| (400..600).contains(&row)).collect::<Vec<_>>(), 200);
+        assert!(together <= 240, "200 in a row, a batch each: {together} batches");
+        let (_, apart) = work(&(0..10_000).map(|row| row % 100 == 50).collect::<Vec<_>>(), 200);
+        assert!(apart <= 100 * 16, "one in a hundred: {apart} batches");
+        let mut portion = Portion::new(200);
+        portion.failed(true);
+        portion.found();
+        for _ in 0..8 {
+            portion.went();
+        }
+        assert_eq!(portion, Portion::new(200), "and then it goes on as before");
+    }
+
+    #[test]
+    fn what_is_no_rows_fault_makes_batches_smaller_and_hunts_nobody() {
+        let mut portion = Portion::new(200);
+        assert!(!portion.failed(false));
+        assert_eq!(portion.keys(), 100);
+        portion.went();
+        assert_eq!(portion.keys(), 200);
+        let mut smallest = Portion::new(1);
+        assert!(!smallest.failed(true), "there is nothing smaller");
+    }
+}

@@ -1,0 +1,90 @@
+//! Rows that were set aside are tried again: beside the link's own batches, so that one which is still refused holds nothing up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::hub::{Node, Pulse};
+use super::link::Link;
+use super::portion::Portion;
+use crate::error::{Kind, Result};
+use crate::node::apply::{Batch, Route};
+use crate::node::cursor::Cursor;
+use crate::node::scan::SourceRead;
+use crate::node::store;
+
+/// How often it is looked whether any is due.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Retries take no more than this part of a link's time.
+const SHARE: u32 = 4;
+
+/// What a link knows of its retries.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    portion: Portion,
+    at: Instant,
+    /// Whether there is more to try.
+    pub(crate) is_busy: bool,
+}
+
+impl Retry {
+    /// None yet.
+    pub(crate) fn new(most: i64) -> Self {
+        Self { portion: Portion::new(most), at: Instant::now(), is_busy: false }
+    }
+}
+
+impl Link {
+    /// Tries rows again whose time has come: one batch at the most. The cursor stays where it is.
+    pub(super) async fn retry(&mut self, source: &Node, target: &Node, stored: &Cursor) -> Result<()> {
+        if self.retry.at > Instant::now() {
+            return Ok(());
+        }
+        let _permit = target.batches.acquire().await;
+        let mut of_target = target.writer().await?;
+        let keys = store::set_aside_due(&of_target, source.endpoint.id, self.retry.portion.keys()).await?;
+        self.retry.is_busy = !keys.is_empty();
+        self.retry.at = Instant::now() + LOOK_INTERVAL;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let beside = target.writer().await?;
+        let mut of_source = source.reader().await?;
+        let read = SourceRead::begin(&mut of_source).await?;
+        let unheard = Pulse::default();
+        let route =
+            Route { source: &source.endpoint, here: target.endpoint.id, bounds: self.bounds(), pulse: &unheard.beats };
+        let batch = Batch { keys: &keys, again: &keys, cursor: stored, next: stored, waiting: None, is_relayed: false };
+        match route.apply(&read, &mut of_target, &beside, batch).await {
+            Ok(applied) => {
+                self.retry.portion.went();
+                self.following.hold_again(&keys.seqs);
+                self.told_of_retry(&source.endpoint.name, &target.endpoint.name, keys.len(), applied.aside);
+                if applied.late > 0 {
+                    self.hub.late.notify_one();
+                }
+            }
+            Err(error) if error.kind() == Kind::Data && keys.len() > 1 => drop(self.retry.portion.failed(true)),
+            Err(error) if error.kind() == Kind::Data => {
+                self.retry.portion.found();
+                route.put_aside(&mut of_target, batch, &error).await?;
+                self.told_of_retry(&source.endpoint.name, &target.endpoint.name, 1, 1);
+            }
+            // The link's own batches meet the same, and say so.
+            Err(error) => {
+                self.retry.portion.failed(false);
+                tracing::debug!(source = source.endpoint.name, target = target.endpoint.name, %error, "retry put off");
+                return Ok(());
+            }
+        }
+        // The source's transaction may have failed with the batch.
+        drop(read.end().await);
+        self.retry.at = Instant::now() + begun.elapsed() * (SHARE - 1);
+        Ok(())
+    }
+
+    fn told_of_retry(&self, source: &str, target: &str, tried: usize, aside: usize) {
+        tracing::debug!(source, target, tried, aside, "rows that were set aside were tried again");
+    }
+}
