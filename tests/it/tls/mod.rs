@@ -1,0 +1,6 @@
+//! TLS to nodes: which servers are believed, who we are to them, and a whole mesh over it.
+
+mod certificates;
+mod modes;
+mod server;
+mod whole;
