@@ -96,9 +96,9 @@ struct Common {
 }
 
 fn assignment(text: &str) -> Result<(String, String)> {
-    let (path, value) = text
-        .split_once('=')
-        .ok_or_else(|| Error::new(Kind::Usage, "--set without =: write it as section.key=value or node.<name>.<key>=value"))?;
+    let (path, value) = text.split_once('=').ok_or_else(|| {
+        Error::new(Kind::Usage, "--set without =: write it as section.key=value or node.<name>.<key>=value")
+    })?;
     Ok((path.trim().to_owned(), value.to_owned()))
 }
 

@@ -106,7 +106,8 @@ fn roots(mode: Mode, named: Option<&str>, folder: &Path, section: &mut Section<'
             None
         }
         (None, Mode::VerifyCa) => {
-            let reason = "missing: name the file with the certificate of the authority that sslmode=verify-ca shall believe";
+            let reason =
+                "missing: name the file with the certificate of the authority that sslmode=verify-ca shall believe";
             section.problem("sslrootcert", None, reason);
             None
         }

@@ -14,8 +14,7 @@ pub(super) const ENV_PREFIX: &str = "DBMAIL_MESH__";
 const COMMAND_LINE: &str = "the command line";
 
 /// The keys of a node that the environment and flags may give.
-const NODE_KEYS: [&str; 8] =
-    ["id", "url", "password", "password_file", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+const NODE_KEYS: [&str; 8] = ["id", "url", "password", "password_file", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// One value from the environment or from a flag.
 struct Assignment {

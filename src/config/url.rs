@@ -145,7 +145,9 @@ fn taken(
     Err(match key {
         "password" | "sslpassword" => PASSWORD.into(),
         "passfile" | "service" | "servicefile" => format!("has {key}, which this program does not read: {SECRETS}"),
-        _ if LIBPQ_ONLY.contains(&key) => format!("has {key}, which libpq knows and this program does not: leave it out"),
+        _ if LIBPQ_ONLY.contains(&key) => {
+            format!("has {key}, which libpq knows and this program does not: leave it out")
+        }
         _ => "has a parameter that is none of libpq's".into(),
     })
 }
@@ -218,7 +220,9 @@ fn reach(connection: &mut Config) -> Result<Reach, String> {
     }
     let plain = |host: &Host| matches!(host, Host::Tcp(name) if name.chars().all(|c| c.is_alphanumeric() || ".-_:%".contains(c)));
     if !hosts.iter().all(plain) {
-        return Err("names a host that cannot be one; what is special in a user's name is written as %40 and the like".into());
+        return Err(
+            "names a host that cannot be one; what is special in a user's name is written as %40 and the like".into()
+        );
     }
     let is_local = |(at, host): (usize, &Host)| match (addresses.get(at), host) {
         (Some(address), _) => address.to_canonical().is_loopback(),
@@ -250,6 +254,8 @@ pub(super) fn address(connection: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -285,6 +291,39 @@ mod tests {
         }
         let escaped = read(r"host=h dbname='it\'s \\ d'").unwrap();
         assert_eq!(escaped.connection.get_dbname(), Some(r"it's \ d"));
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_read_as_they_are_written(given in proptest::collection::vec(("[a-z]{1,8}", "\\PC{0,12}"), 0..5)) {
+            let escaped = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+            let text: String = given.iter().map(|(key, value)| format!("{key} = '{}'  ", escaped(value))).collect();
+            prop_assert_eq!(pairs(&text), Some(given));
+        }
+
+        /// What is handed on to tokio-postgres is what it would have read itself.
+        #[test]
+        fn what_is_handed_on_is_not_changed(
+            user in "[a-z%@:]{0,6}",
+            host in "[a-z0-9.]{1,8}",
+            name in "[a-z/@ ]{1,8}",
+            options in "[-a-z=&@? ]{0,12}",
+        ) {
+            let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+            let url = format!(
+                "postgresql://{}@{host}:7/{}?options={}&connect_timeout=3", encoded(&user), encoded(&name), encoded(&options)
+            );
+            let mut theirs: Config = url.parse().unwrap();
+            theirs.application_name("dbmail-mesh");
+            for added in ["", "&sslmode=require", "&sslrootcert=/a"] {
+                prop_assert_eq!(&read(&format!("{url}{added}")).unwrap().connection, &theirs);
+            }
+        }
+
+        #[test]
+        fn anything_is_read_or_refused(text in "\\PC{0,40}", url in "(postgres://)?[a-z:/@?&=%.,' \\\\]{0,40}") {
+            let _ = (read(&text), read(&url));
+        }
     }
 
     #[test]

@@ -14,8 +14,10 @@ const SIGNER: &str = "name the certificate of the authority that signed it, or t
 const NAME: &str = "connect by a name that the certificate has as subjectAltName (a CN alone does not count), get it \
                     another certificate, or check only who signed it: sslmode=verify-ca";
 const DATES: &str = "renew the server's certificate, and see that the clocks are right";
-const OURS: &str = "sslcert and sslkey have to be a certificate that is signed by the authority of the server's ssl_ca_file";
-const OTHER: &str = "see the server's log, and its certificate: X.509 version 3, such as openssl req -x509 -addext makes it";
+const OURS: &str =
+    "sslcert and sslkey have to be a certificate that is signed by the authority of the server's ssl_ca_file";
+const OTHER: &str =
+    "see the server's log, and its certificate: X.509 version 3, such as openssl req -x509 -addext makes it";
 
 /// The error with a remedy, where there is one that we know of.
 pub(super) fn explain(error: tokio_postgres::Error, mode: Mode) -> Error {
@@ -59,15 +61,18 @@ fn of_tls(error: &rustls::Error) -> Option<&'static str> {
 
 fn of_certificate(why: &CertificateError) -> &'static str {
     match why {
-        CertificateError::UnknownIssuer => SIGNER,
+        // Also of an authority that was made anew under its old name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => SIGNER,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => NAME,
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => DATES,
         // `webpki` says this of a certificate that may sign others, as self-made ones often may.
-        CertificateError::Other(_) => "the certificate cannot be used as it is: name it itself by sslrootcert, or make \
-                                       one of X.509 version 3 that is no authority's",
+        CertificateError::Other(_) => {
+            "the certificate cannot be used as it is: name it itself by sslrootcert, or make \
+                                       one of X.509 version 3 that is no authority's"
+        }
         _ => OTHER,
     }
 }

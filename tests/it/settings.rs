@@ -164,12 +164,14 @@ fn every_problem_is_told_at_once() {
         [[node]]
         name = "ams"
         id = 5
-        url = "postgresql://mesh:topsecret@ams.example"
+        url = "postgresql://mesh@ams.example"
         password = "topsecret"
         [[node]]
         name = "Fra!"
         id = 0
-        url = "postgresql://mesh:topsecret@fra.example/dbmail?sslmode=verify-full"
+        url = "postgresql://mesh@fra.example/dbmail?sslmode=prefer"
+        sslcert = "none.pem"
+        sslkey = 7
         password_file = "open.password"
         [[node]]
         name = "ams"

@@ -152,7 +152,9 @@ async fn a_password_is_in_nothing_that_is_said() {
     let settings = Settings::load(Some(&file.path()), std::iter::empty(), &[]).unwrap();
     assert_eq!(settings.nodes[0].connection.get_password(), Some(SECRET.as_bytes()));
     let endpoint = Endpoint::from(&settings.nodes[0]);
-    for shown in [format!("{settings:?}"), format!("{endpoint:?}"), format!("{settings:#?}"), settings.nodes[0].to_string()] {
+    for shown in
+        [format!("{settings:?}"), format!("{endpoint:?}"), format!("{settings:#?}"), settings.nodes[0].to_string()]
+    {
         assert!(!shown.contains(SECRET), "{shown}");
     }
     assert!(!cluster.log().unwrap().lines().any(|line| line.contains(SECRET) && line.contains("dbmail-mesh")));
@@ -184,7 +186,10 @@ fn a_password_in_the_wrong_place_is_refused_and_not_repeated() {
         ("flag without a key", set(&url)),
         ("flag, parameter", set(&format!("{url}?sslmode=disable"))),
         ("environment", in_env("DBMAIL_MESH__NODE__AMS__URL", &url)),
-        ("environment, parameter", in_env("DBMAIL_MESH__NODE__AMS__URL", &format!("postgresql://u@h/d?password={SECRET}"))),
+        (
+            "environment, parameter",
+            in_env("DBMAIL_MESH__NODE__AMS__URL", &format!("postgresql://u@h/d?password={SECRET}")),
+        ),
     ] {
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{case}: {said}");

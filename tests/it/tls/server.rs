@@ -47,7 +47,11 @@ impl Server {
         fs::write(cluster.dir().join("data/pg_hba.conf"), HBA).unwrap();
         let server = Self { cluster, port, files };
         server.run("create role certified login; create role mesh login; grant postgres to mesh").await;
-        server.run("create role scrammed login password 'correct horse'; create role clear login password 'correct horse'").await;
+        server
+            .run(
+                "create role scrammed login password 'correct horse'; create role clear login password 'correct horse'",
+            )
+            .await;
         server.run(&format!("alter system set ssl_ca_file = '{}'", server.file("ours.pem"))).await;
         server.run("select pg_reload_conf()").await;
         server
@@ -91,7 +95,8 @@ impl Server {
                 .query_one("select current_setting('ssl') = 'on', current_setting('ssl_cert_file')", &[])
                 .await
                 .unwrap();
-            if row.get::<_, bool>(0) == certificate.is_some() && (certificate.is_none() || row.get::<_, &str>(1) == pem) {
+            if row.get::<_, bool>(0) == certificate.is_some() && (certificate.is_none() || row.get::<_, &str>(1) == pem)
+            {
                 return;
             }
             assert!(begun.elapsed() < DEADLINE, "{}", self.cluster.log().unwrap());
