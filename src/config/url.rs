@@ -211,18 +211,22 @@ fn reach(connection: &mut Config) -> Result<Reach, String> {
     if connection.get_ports().len() > 1 && connection.get_ports().len() != hosts.len() {
         return Err("names a port for some of its hosts: name one for all, or one for each".into());
     }
+    // tokio-postgres takes the commas of a URL's host=a,b for part of a name.
+    let is_one = |host: &Host| match host {
+        Host::Tcp(name) => name.chars().all(|c| c.is_alphanumeric() || ".-_:%".contains(c)),
+        Host::Unix(folder) => !folder.as_os_str().as_encoded_bytes().contains(&b','),
+    };
+    if !hosts.iter().all(is_one) {
+        let special =
+            "what is special in a user's name is written as %40 and the like, and several hosts between // and /";
+        return Err(format!("names a host that cannot be one; {special}"));
+    }
     let sockets = hosts.iter().filter(|host| matches!(host, Host::Unix(_))).count();
     if sockets == hosts.len() && addresses.is_empty() {
         return Ok(Reach::Socket);
     }
     if sockets > 0 {
         return Err("names a socket and a host: take one of them".into());
-    }
-    let plain = |host: &Host| matches!(host, Host::Tcp(name) if name.chars().all(|c| c.is_alphanumeric() || ".-_:%".contains(c)));
-    if !hosts.iter().all(plain) {
-        return Err(
-            "names a host that cannot be one; what is special in a user's name is written as %40 and the like".into()
-        );
     }
     let is_local = |(at, host): (usize, &Host)| match (addresses.get(at), host) {
         (Some(address), _) => address.to_canonical().is_loopback(),

@@ -15,7 +15,7 @@ use crate::mesh::DEADLINE;
 /// Who may come over TCP, and how. `certified` and `mesh` need a certificate of authority `ours`.
 const HBA: &str = "\
 local   all all                      trust
-hostssl all certified,mesh 127.0.0.1/32 cert
+hostssl all certified,mesh,dbmail_mesh 127.0.0.1/32 cert
 hostssl all scrammed  127.0.0.1/32 scram-sha-256
 host    all clear     127.0.0.1/32 scram-sha-256
 host    all postgres  127.0.0.1/32 trust
@@ -35,17 +35,15 @@ impl Server {
         let files = tempfile::Builder::new().tempdir_in(cluster.dir().parent().unwrap()).unwrap();
         fs::set_permissions(files.path(), fs::Permissions::from_mode(0o755)).unwrap();
         certificates(files.path());
-        let owner = fs::metadata(cluster.dir()).unwrap();
-        for entry in fs::read_dir(files.path()).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            // Keys of clients stay ours.
-            if name.ends_with(".key") && !name.starts_with("client-") {
-                chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-            }
-        }
         fs::write(cluster.dir().join("data/pg_hba.conf"), HBA).unwrap();
         let server = Self { cluster, port, files };
+        for entry in fs::read_dir(server.folder()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            // Keys of clients stay ours.
+            if name.ends_with(".key") && !name.starts_with("client-") {
+                server.give(&name);
+            }
+        }
         server.run("create role certified login; create role mesh login; grant postgres to mesh").await;
         server
             .run(
@@ -55,6 +53,12 @@ impl Server {
         server.run(&format!("alter system set ssl_ca_file = '{}'", server.file("ours.pem"))).await;
         server.run("select pg_reload_conf()").await;
         server
+    }
+
+    /// Makes a file the server's own: it takes no key that others can read.
+    pub fn give(&self, name: &str) {
+        let owner = fs::metadata(self.cluster.dir()).unwrap();
+        chown(self.folder().join(name), Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 
     /// The path of one of the files.
