@@ -113,7 +113,11 @@ fn place(assignment: &Assignment, names: &[String], problems: &mut Problems) -> 
         "not the name of a setting; write section.key or node.<name>.<key>".into()
     };
     // Whoever leaves out the name of a setting has written its value there.
-    let field = if is_name(path) { path } else { "--set" };
+    let field = match assignment.origin == COMMAND_LINE {
+        _ if is_name(path) => path,
+        true => "--set",
+        false => "a variable",
+    };
     problems.comes_from(field, &assignment.origin);
     problems.add(field, None, reason);
     None

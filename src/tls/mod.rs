@@ -10,6 +10,7 @@ mod verifier;
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -108,6 +109,8 @@ impl Tls {
             })?,
             None => builder.with_no_client_auth(),
         };
+        // A session that is taken up again is not checked again, and a certificate may have expired since.
+        config.resumption = Resumption::disabled();
         // A server that is spoken to with sslnegotiation=direct asks for it, others take no notice.
         config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(Self { mode, connector: Connector::new(config) })
