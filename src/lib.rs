@@ -13,4 +13,5 @@ pub mod scratch;
 pub mod simulation;
 mod sqlstate;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
