@@ -1,0 +1,347 @@
+//! A TCP relay between a worker and a node: it can cut, stall, delay and reset, each direction by itself.
+//!
+//! It belongs to the tests and not to `scratch`, for nothing that is shipped wants a bad network.
+//!
+//! What it cannot imitate is a machine that is gone: the relay's own kernel acknowledges what it takes. So a connection that is frozen here
+//! is one whose peer has stopped to answer, not one whose packets are lost; what the peer's kernel does about the latter
+//! (keepalives, `tcp_user_timeout`) the relay does in its place when it is told to (`lose`).
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// What one direction does with what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Passes it on.
+    Open,
+    /// Passes it on so much later.
+    Delayed(Duration),
+    /// Takes it, acknowledges it, and keeps it until it flows again; the end of a connection, too.
+    Stalled,
+}
+
+/// How connections are ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As a program does that stops: FIN.
+    Closed,
+    /// As a firewall does, or a machine that has started anew: RST.
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// Whether connections are let through. One that is not is ended at once by a RST: to close the listener instead, as would be more
+    /// like a machine that refuses, would give the port away.
+    accepts: bool,
+    to_server: Flow,
+    to_client: Flow,
+    /// Connections with lower numbers are ended, in this way.
+    ended_below: u64,
+    end: End,
+    /// Of connections with lower numbers nothing passes any more, whatever the flow.
+    frozen_below: u64,
+    /// Of connections with lower numbers the client's side is ended, and the server is not told.
+    lost_below: u64,
+}
+
+/// A relay on a port of its own; it ends with the value.
+pub struct Relay {
+    port: u16,
+    state: watch::Sender<State>,
+    /// The number of the next connection.
+    next: watch::Receiver<u64>,
+    listening: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Passes on what it gets to this port of this machine.
+    pub async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = State {
+            accepts: true,
+            to_server: Flow::Open,
+            to_client: Flow::Open,
+            ended_below: 0,
+            end: End::Closed,
+            frozen_below: 0,
+            lost_below: 0,
+        };
+        let state = watch::Sender::new(open);
+        let (count, next) = watch::channel(0);
+        let listening = tokio::spawn(listen(listener, server, state.subscribe(), count));
+        Self { port, state, next, listening }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sets each direction.
+    pub fn flow(&self, to_server: Flow, to_client: Flow) {
+        self.state.send_modify(|state| (state.to_server, state.to_client) = (to_server, to_client));
+    }
+
+    /// Ends all connections, and lets no new one through.
+    pub fn cut(&self) {
+        self.end(End::Closed, false);
+    }
+
+    /// Ends all connections by a RST; new ones are let through.
+    pub fn reset(&self) {
+        self.end(End::Reset, true);
+    }
+
+    /// What is open now passes nothing any more, for ever, and nobody is told; new connections are let through.
+    pub fn freeze(&self) {
+        let next = *self.next.borrow();
+        self.state.send_modify(|state| state.frozen_below = next);
+    }
+
+    /// What a client's kernel does about frozen connections: it gives them up. The server is not told.
+    pub fn lose(&self) {
+        self.state.send_modify(|state| state.lost_below = state.frozen_below);
+    }
+
+    /// Everything passes. What was frozen stays so.
+    pub fn heal(&self) {
+        self.state.send_modify(|state| {
+            (state.accepts, state.to_server, state.to_client) = (true, Flow::Open, Flow::Open);
+        });
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u64 {
+        *self.next.borrow()
+    }
+
+    fn end(&self, end: End, accepts: bool) {
+        let next = *self.next.borrow();
+        self.state.send_modify(|state| (state.accepts, state.end, state.ended_below) = (accepts, end, next));
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn listen(listener: TcpListener, server: u16, mut state: watch::Receiver<State>, count: watch::Sender<u64>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let number = *count.borrow();
+        count.send_replace(number + 1);
+        // After the number is taken: whoever ends all that is open means this one as well, or sees it refused.
+        if !state.borrow_and_update().accepts {
+            let _ = client.set_zero_linger();
+            continue;
+        }
+        tokio::spawn(connection(number, client, server, state.clone()));
+    }
+}
+
+async fn connection(number: u64, mut client: TcpStream, server: u16, mut state: watch::Receiver<State>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+    let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
+    {
+        let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
+        let up = pass(number, client_in, server_out, state.clone(), |state| state.to_server);
+        let down = pass(number, server_in, client_out, state.clone(), |state| state.to_client);
+        tokio::select! {
+            // Whoever ends his side has no more to say, and the other hears it: PostgreSQL knows no half of a connection.
+            () = up => return,
+            () = down => return,
+            // The sender is gone: so is the relay.
+            ended = state.wait_for(|state| number < state.ended_below.max(state.lost_below)) => if ended.is_err() { return },
+        }
+    }
+    let now = *state.borrow();
+    if number < now.ended_below {
+        if now.end == End::Reset {
+            let (_, _) = (client.set_zero_linger(), server.set_zero_linger());
+        }
+        return;
+    }
+    // Lost: the client's side ends. The server's goes on in silence, until it is ended like others.
+    let _ = client.set_zero_linger();
+    drop(client);
+    let _ = state.wait_for(|state| number < state.ended_below).await;
+    drop(server);
+}
+
+/// One direction of a connection, until its end has been passed on.
+async fn pass(
+    number: u64,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut state: watch::Receiver<State>,
+    flow: fn(&State) -> Flow,
+) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let of_now = state.clone();
+    let take = async move {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let delay = match flow(&of_now.borrow()) {
+                Flow::Delayed(delay) => delay,
+                Flow::Open | Flow::Stalled => Duration::ZERO,
+            };
+            if sender.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
+                return;
+            }
+        }
+    };
+    let give = async move {
+        loop {
+            let taken = receiver.recv().await;
+            if let Some((due, _)) = &taken {
+                sleep_until(*due).await;
+            }
+            let flows = |state: &State| number >= state.frozen_below && flow(state) != Flow::Stalled;
+            if state.wait_for(flows).await.is_err() {
+                return;
+            }
+            match taken {
+                Some((_, bytes)) if to.write_all(&bytes).await.is_ok() => {}
+                Some(_) => return,
+                None => {
+                    let _ = to.shutdown().await;
+                    return;
+                }
+            }
+        }
+    };
+    tokio::join!(
+        async {
+            take.await;
+        },
+        give
+    );
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A relay, and the two ends of a connection through it.
+    async fn ends() -> (Relay, TcpListener, TcpStream, TcpStream) {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Relay::to(server.local_addr().unwrap().port()).await;
+        let client = TcpStream::connect(("127.0.0.1", relay.port())).await.unwrap();
+        let (served, _) = server.accept().await.unwrap();
+        (relay, server, client, served)
+    }
+
+    /// Long enough for whatever passes to pass; what must not pass has not by then.
+    const A_MOMENT: Duration = Duration::from_millis(150);
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    async fn hears(stream: &mut TcpStream, expected: &[u8]) {
+        let mut heard = vec![0; expected.len()];
+        timeout(DEADLINE, stream.read_exact(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(heard, expected);
+    }
+
+    async fn hears_nothing(stream: &mut TcpStream) {
+        assert!(timeout(A_MOMENT, stream.read(&mut [0; 16])).await.is_err());
+    }
+
+    /// What a read says once the connection has ended: nothing, or an error.
+    async fn ending(stream: &mut TcpStream) -> std::io::Result<usize> {
+        timeout(DEADLINE, stream.read(&mut [0; 16])).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_passes_both_ways_and_passes_the_end_on() {
+        let (_relay, _server, mut client, mut served) = ends().await;
+        client.write_all(b"question").await.unwrap();
+        hears(&mut served, b"question").await;
+        served.write_all(b"answer").await.unwrap();
+        drop(served);
+        hears(&mut client, b"answer").await;
+        assert_eq!(ending(&mut client).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn each_direction_stalls_by_itself_and_nothing_is_lost() {
+        let (relay, _server, mut client, mut served) = ends().await;
+        relay.flow(Flow::Open, Flow::Stalled);
+        client.write_all(b"one").await.unwrap();
+        hears(&mut served, b"one").await;
+        served.write_all(b"1").await.unwrap();
+        hears_nothing(&mut client).await;
+        relay.flow(Flow::Stalled, Flow::Open);
+        hears(&mut client, b"1").await;
+        client.write_all(b"two").await.unwrap();
+        // Nor is the other side told that this one has gone.
+        drop(client);
+        hears_nothing(&mut served).await;
+        relay.heal();
+        hears(&mut served, b"two").await;
+        assert_eq!(ending(&mut served).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_delayed_comes_that_much_later() {
+        let (relay, _server, mut client, mut served) = ends().await;
+        let delay = Duration::from_millis(200);
+        relay.flow(Flow::Delayed(delay), Flow::Open);
+        let begun = Instant::now();
+        client.write_all(b"late").await.unwrap();
+        hears(&mut served, b"late").await;
+        assert!(begun.elapsed() >= delay);
+    }
+
+    #[tokio::test]
+    async fn a_cut_closes_and_refuses_until_it_is_healed() {
+        let (relay, server, mut client, mut served) = ends().await;
+        relay.cut();
+        assert_eq!(ending(&mut client).await.unwrap(), 0);
+        assert_eq!(ending(&mut served).await.unwrap(), 0);
+        let mut refused = TcpStream::connect(("127.0.0.1", relay.port())).await.unwrap();
+        assert!(ending(&mut refused).await.is_err());
+        relay.heal();
+        let mut again = TcpStream::connect(("127.0.0.1", relay.port())).await.unwrap();
+        again.write_all(b"back").await.unwrap();
+        hears(&mut server.accept().await.unwrap().0, b"back").await;
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_a_reset() {
+        let (relay, _server, mut client, mut served) = ends().await;
+        relay.reset();
+        for stream in [&mut client, &mut served] {
+            assert_eq!(ending(stream).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frozen_connection_stays_frozen_and_new_ones_are_not() {
+        let (relay, server, mut client, mut served) = ends().await;
+        relay.freeze();
+        client.write_all(b"lost").await.unwrap();
+        let mut fresh = TcpStream::connect(("127.0.0.1", relay.port())).await.unwrap();
+        fresh.write_all(b"new").await.unwrap();
+        hears(&mut server.accept().await.unwrap().0, b"new").await;
+        relay.heal();
+        hears_nothing(&mut served).await;
+        relay.lose();
+        assert!(ending(&mut client).await.is_err());
+        hears_nothing(&mut served).await;
+    }
+}
