@@ -4,7 +4,11 @@
 
 mod ground;
 mod kinds;
+mod disk;
 mod random;
-mod relay;
+pub mod relay;
 mod run;
+mod takeover;
+mod torn;
 mod traffic;
+mod vanished;

@@ -6,6 +6,7 @@
 //! is one whose peer has stopped to answer, not one whose packets are lost; what the peer's kernel does about the latter
 //! (keepalives, `tcp_user_timeout`) the relay does in its place when it is told to (`lose`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -49,12 +50,29 @@ struct State {
     frozen_below: u64,
     /// Of connections with lower numbers the client's side is ended, and the server is not told.
     lost_below: u64,
+    trap: Trap,
 }
+
+/// What happens when a client says [`COMMIT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// Nothing.
+    None,
+    /// It does not reach the server, nor does anything after it.
+    KeepsCommit,
+    /// It does, and no answer comes back.
+    KeepsAnswer,
+    /// That was it.
+    Sprung,
+}
+
+/// How the message that commits a transaction looks on the wire.
+const COMMIT: &[u8] = b"COMMIT\0";
 
 /// A relay on a port of its own; it ends with the value.
 pub struct Relay {
     port: u16,
-    state: watch::Sender<State>,
+    state: Arc<watch::Sender<State>>,
     /// The number of the next connection.
     next: watch::Receiver<u64>,
     listening: JoinHandle<()>,
@@ -73,10 +91,11 @@ impl Relay {
             end: End::Closed,
             frozen_below: 0,
             lost_below: 0,
+            trap: Trap::None,
         };
-        let state = watch::Sender::new(open);
+        let state = Arc::new(watch::Sender::new(open));
         let (count, next) = watch::channel(0);
-        let listening = tokio::spawn(listen(listener, server, state.subscribe(), count));
+        let listening = tokio::spawn(listen(listener, server, state.clone(), count));
         Self { port, state, next, listening }
     }
 
@@ -115,12 +134,20 @@ impl Relay {
     pub fn heal(&self) {
         self.state.send_modify(|state| {
             (state.accepts, state.to_server, state.to_client) = (true, Flow::Open, Flow::Open);
+            state.trap = Trap::None;
         });
     }
 
-    /// How many connections there have been.
-    pub fn connections(&self) -> u64 {
-        *self.next.borrow()
+    /// Sets a trap for the next commit.
+    pub fn set(&self, trap: Trap) {
+        self.state.send_modify(|state| state.trap = trap);
+    }
+
+    /// Waits until the trap has sprung.
+    pub async fn sprung(&self) {
+        let mut state = self.state.subscribe();
+        // The sender is ours.
+        let _ = state.wait_for(|state| state.trap == Trap::Sprung).await;
     }
 
     fn end(&self, end: End, accepts: bool) {
@@ -135,32 +162,32 @@ impl Drop for Relay {
     }
 }
 
-async fn listen(listener: TcpListener, server: u16, mut state: watch::Receiver<State>, count: watch::Sender<u64>) {
+async fn listen(listener: TcpListener, server: u16, states: Arc<watch::Sender<State>>, count: watch::Sender<u64>) {
     while let Ok((client, _)) = listener.accept().await {
         let number = *count.borrow();
         count.send_replace(number + 1);
         // After the number is taken: whoever ends all that is open means this one as well, or sees it refused.
-        if !state.borrow_and_update().accepts {
+        if !states.borrow().accepts {
             let _ = client.set_zero_linger();
             continue;
         }
-        tokio::spawn(connection(number, client, server, state.clone()));
+        tokio::spawn(connection(number, client, server, states.clone()));
     }
 }
 
-async fn connection(number: u64, mut client: TcpStream, server: u16, mut state: watch::Receiver<State>) {
+async fn connection(number: u64, mut client: TcpStream, server: u16, states: Arc<watch::Sender<State>>) {
+    let mut state = states.subscribe();
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
     {
         let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
-        let up = pass(number, client_in, server_out, state.clone(), |state| state.to_server);
-        let down = pass(number, server_in, client_out, state.clone(), |state| state.to_client);
+        let up = pass(number, client_in, server_out, &states, Way::UP);
+        let down = pass(number, server_in, client_out, &states, Way::DOWN);
         tokio::select! {
             // Whoever ends his side has no more to say, and the other hears it: PostgreSQL knows no half of a connection.
             () = up => return,
             () = down => return,
-            // The sender is gone: so is the relay.
-            ended = state.wait_for(|state| number < state.ended_below.max(state.lost_below)) => if ended.is_err() { return },
+            _ = state.wait_for(|state| number < state.ended_below.max(state.lost_below)) => {}
         }
     }
     let now = *state.borrow();
@@ -177,28 +204,54 @@ async fn connection(number: u64, mut client: TcpStream, server: u16, mut state: 
     drop(server);
 }
 
+/// A direction.
+struct Way {
+    flow: fn(&State) -> Flow,
+    /// What a trap does to it.
+    springs: fn(&mut State),
+}
+
+impl Way {
+    const UP: Self = Self {
+        flow: |state| state.to_server,
+        springs: |state| {
+            match state.trap {
+                Trap::KeepsCommit => state.to_server = Flow::Stalled,
+                Trap::KeepsAnswer => state.to_client = Flow::Stalled,
+                Trap::None | Trap::Sprung => return,
+            }
+            state.trap = Trap::Sprung;
+        },
+    };
+    const DOWN: Self = Self { flow: |state| state.to_client, springs: |_| {} };
+}
+
 /// One direction of a connection, until its end has been passed on.
 async fn pass(
     number: u64,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    mut state: watch::Receiver<State>,
-    flow: fn(&State) -> Flow,
+    states: &watch::Sender<State>,
+    Way { flow, springs }: Way,
 ) {
     let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    let of_now = state.clone();
     let take = async move {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
-            let delay = match flow(&of_now.borrow()) {
+            let bytes = &buffer[..count];
+            if states.borrow().trap != Trap::None && bytes.windows(COMMIT.len()).any(|found| found == COMMIT) {
+                states.send_modify(springs);
+            }
+            let delay = match flow(&states.borrow()) {
                 Flow::Delayed(delay) => delay,
                 Flow::Open | Flow::Stalled => Duration::ZERO,
             };
-            if sender.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
+            if sender.send((Instant::now() + delay, bytes.to_vec())).is_err() {
                 return;
             }
         }
     };
+    let mut state = states.subscribe();
     let give = async move {
         loop {
             let taken = receiver.recv().await;
@@ -219,12 +272,7 @@ async fn pass(
             }
         }
     };
-    tokio::join!(
-        async {
-            take.await;
-        },
-        give
-    );
+    tokio::join!(take, give);
 }
 
 /// A port that nobody listened on a moment ago.
@@ -328,6 +376,25 @@ mod tests {
         for stream in [&mut client, &mut served] {
             assert_eq!(ending(stream).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
         }
+    }
+
+    #[tokio::test]
+    async fn a_trap_keeps_a_commit_or_its_answer() {
+        let (relay, _server, mut client, mut served) = ends().await;
+        relay.set(Trap::KeepsAnswer);
+        client.write_all(b"BEGIN\0").await.unwrap();
+        hears(&mut served, b"BEGIN\0").await;
+        client.write_all(COMMIT).await.unwrap();
+        timeout(DEADLINE, relay.sprung()).await.unwrap();
+        hears(&mut served, COMMIT).await;
+        served.write_all(b"OK").await.unwrap();
+        hears_nothing(&mut client).await;
+        relay.heal();
+        hears(&mut client, b"OK").await;
+        relay.set(Trap::KeepsCommit);
+        client.write_all(COMMIT).await.unwrap();
+        timeout(DEADLINE, relay.sprung()).await.unwrap();
+        hears_nothing(&mut served).await;
     }
 
     #[tokio::test]
