@@ -1,6 +1,8 @@
 //! A target that has no room for a message.
 
-use std::process::Command;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dbmail_mesh::scratch::standin::Mail;
@@ -15,9 +17,13 @@ const LARGEST_FILE: u64 = (16 << 20) + 4096;
 async fn limit(ground: &Ground, id: i16, limit: &str) {
     let sessions = ground.mesh.psql(id).await.query("select pid from pg_stat_activity", &[]).await.unwrap();
     let server = ground.cluster(id).pid().to_string();
+    // As the user of the server: who is another, root included, may need a right of its own for that.
+    let user = std::fs::metadata(format!("/proc/{server}")).unwrap();
     for pid in std::iter::once(server).chain(sessions.iter().map(|row| row.get::<_, i32>(0).to_string())) {
         // One that has just ended needs none.
-        let _ = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status().unwrap();
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &pid, &format!("--fsize={limit}:")]).current_dir("/").stderr(Stdio::null());
+        let _ = command.uid(user.uid()).gid(user.gid()).status().unwrap();
     }
 }
 

@@ -40,15 +40,16 @@ pub struct Ground {
 impl Ground {
     /// Nodes a, b, c, installed, their links begun, and a worker at work.
     pub async fn new(nodes: i16) -> Self {
-        Self::with(nodes, tokio::task::spawn_blocking(small_disks).await.unwrap()).await
+        let disks = tokio::task::spawn_blocking(small_disks).await.unwrap();
+        Self::with(nodes, disks, Presence::For(Duration::from_secs(86_400))).await
     }
 
-    /// The same without disks that can be filled.
+    /// The same without disks that can be filled, and every mailbox counts as read: what comes out of order is late.
     pub async fn plain(nodes: i16) -> Self {
-        Self::with(nodes, false).await
+        Self::with(nodes, false, Presence::Always).await
     }
 
-    async fn with(nodes: i16, has_small_disks: bool) -> Self {
+    async fn with(nodes: i16, has_small_disks: bool, presence: Presence) -> Self {
         let started = join_all((0..nodes).map(|_| cluster(has_small_disks))).await;
         let (mut clusters, mut relays, mut settings) = (Vec::new(), Vec::new(), Vec::new());
         for (id, (cluster, port)) in (1..).zip(started) {
@@ -59,7 +60,7 @@ impl Ground {
         }
         migrate_up(&settings, &settings, Stride(8)).await.unwrap();
         let mut mesh = Mesh::of(settings, 8);
-        mesh.mesh.presence = Presence::For(Duration::from_secs(86_400));
+        mesh.mesh.presence = presence;
         let mut ground = Self { clusters, mesh, relays, worker: None, has_small_disks };
         ground.start_worker();
         ground

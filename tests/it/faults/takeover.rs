@@ -60,6 +60,7 @@ async fn the_second_worker_takes_over_when_the_first_is_killed_or_cut_off() {
     others.iter().for_each(Relay::heal);
     delivered(&ground, inbox, "back").await;
     ground.mesh.await_equal(inbox, 5).await;
-    ground.await_current(TAKEOVER_MAX).await;
+    // What it says of links that it does not drive any more is not the last word.
+    ground.await_current(Duration::from_secs(60)).await;
     drop(second);
 }
