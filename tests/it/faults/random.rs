@@ -6,8 +6,8 @@ use super::kinds::{Begun, FAULTS, Fault, Place};
 use super::run::Run;
 
 const NODES: i16 = 3;
-/// The most that last at one time.
-const AT_ONCE_MAX: usize = 3;
+/// The most that come before the mesh is left alone until it works again.
+const BURST_MAX: usize = 12;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -34,14 +34,17 @@ async fn the_guarantees_hold_whatever_happens_to_the_databases() {
     let mut to_come: Vec<Fault> = Vec::new();
     let mut had = 0;
     while had < count {
-        let mut under_way: Vec<Begun> = Vec::new();
-        for _ in 0..random.usize(1..=AT_ONCE_MAX) {
+        let (mut under_way, mut over): (Vec<Begun>, Vec<Fault>) = (Vec::new(), Vec::new());
+        for _ in 0..random.usize(1..=BURST_MAX) {
             if to_come.is_empty() {
                 to_come = FAULTS.iter().map(|(fault, ..)| *fault).filter(|fault| run.has(*fault)).collect();
                 random.shuffle(&mut to_come);
             }
             let id = random.i16(1..=NODES);
             tokio::time::sleep(Duration::from_millis(random.u64(0..400))).await;
+            if !under_way.is_empty() && random.u8(..3) == 0 {
+                over.push(run.end(under_way.swap_remove(random.usize(..under_way.len()))).await);
+            }
             let Some(fault) = to_come.last().copied().filter(|fault| fits(*fault, id, &under_way)) else { continue };
             if let Some(begun) = run.begin(fault, id).await {
                 to_come.pop();
@@ -49,12 +52,13 @@ async fn the_guarantees_hold_whatever_happens_to_the_databases() {
                 under_way.push(begun);
             }
         }
-        if under_way.is_empty() {
-            continue;
-        }
         tokio::time::sleep(Duration::from_millis(random.u64(200..1500))).await;
-        random.shuffle(&mut under_way);
-        run.recover(under_way).await;
+        while !under_way.is_empty() {
+            over.push(run.end(under_way.swap_remove(random.usize(..under_way.len()))).await);
+        }
+        if !over.is_empty() {
+            run.recover(&over).await;
+        }
         if count > FAULTS.len() {
             println!("{had} of {count}");
         }

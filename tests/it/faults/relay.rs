@@ -14,7 +14,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// What one direction does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub enum Flow {
     /// Takes it, acknowledges it, and keeps it until it flows again; the end of a connection, too.
     Stalled,
 }
+
+/// When a server's kernel gives up a connection of the worker's that is silent, as the worker has asked it to: 10 s until it begins to ask,
+/// then three times 5 s. It cannot here, for it hears from the relay; the relay ends it in its place.
+const SERVER_NOTICES: Duration = Duration::from_secs(25);
 
 /// How connections are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,10 +201,10 @@ async fn connection(number: u64, mut client: TcpStream, server: u16, states: Arc
         }
         return;
     }
-    // Lost: the client's side ends. The server's goes on in silence, until it is ended like others.
+    // Lost: the client's side ends, and the server is not told. Its kernel finds out for itself.
     let _ = client.set_zero_linger();
     drop(client);
-    let _ = state.wait_for(|state| number < state.ended_below).await;
+    let _ = timeout(SERVER_NOTICES, state.wait_for(|state| number < state.ended_below)).await;
     drop(server);
 }
 
@@ -282,8 +286,6 @@ pub fn free_port() -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
-
     use super::*;
 
     /// A relay, and the two ends of a connection through it.

@@ -61,12 +61,15 @@ impl Run {
         }
     }
 
-    /// Ends the faults, and waits until what is delivered on any node is seen on all, and all links are current.
-    pub async fn recover(&mut self, faults: Vec<Begun>) {
-        let of: Vec<Fault> = faults.iter().map(|begun| begun.fault).collect();
-        for fault in faults {
-            fault.undo(&mut self.ground).await;
-        }
+    /// Ends a fault.
+    pub async fn end(&mut self, begun: Begun) -> Fault {
+        let fault = begun.fault;
+        begun.undo(&mut self.ground).await;
+        fault
+    }
+
+    /// Waits, once faults are over, until what is delivered on any node is seen on all, and all links are current.
+    pub async fn recover(&mut self, over: &[Fault]) {
         let begun = Instant::now();
         let mut expected = Vec::new();
         for id in self.ground.ids() {
@@ -78,8 +81,8 @@ impl Run {
         self.ground.await_current(RECOVERY_MAX).await;
         let took = begun.elapsed();
         self.recoveries.push(took);
-        for fault in of {
-            let (times, longest) = self.faults.entry(fault).or_default();
+        for fault in over {
+            let (times, longest) = self.faults.entry(*fault).or_default();
             *times += 1;
             *longest = took.max(*longest);
         }
