@@ -45,7 +45,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Vec::new(), durable: false, max_connections: 200, port: None, binaries: None, small_disk_mib: None }
+        Self {
+            settings: Vec::new(),
+            durable: false,
+            max_connections: 200,
+            port: None,
+            binaries: None,
+            small_disk_mib: None,
+        }
     }
 }
 

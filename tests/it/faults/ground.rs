@@ -150,10 +150,10 @@ impl Ground {
         let mut said = String::new();
         for node in &self.mesh.nodes {
             let told = match connect(&node.connection).await {
-                Ok(client) => client.query_one(include_str!("links_told.sql"), &[]).await.map_or_else(
-                    |error| error.to_string(),
-                    |row| row.get::<_, Option<String>>(0).unwrap_or_default(),
-                ),
+                Ok(client) => client
+                    .query_one(include_str!("links_told.sql"), &[])
+                    .await
+                    .map_or_else(|error| error.to_string(), |row| row.get::<_, Option<String>>(0).unwrap_or_default()),
                 Err(error) => error.to_string(),
             };
             said.push_str(&format!("\n{}: {told}", node.name));

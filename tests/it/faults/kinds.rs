@@ -50,16 +50,51 @@ pub enum Fault {
 /// Each fault: what it is called, where it is, what it does.
 pub const FAULTS: [(Fault, &str, Place, &str); 14] = [
     (Fault::WorkerKilled, "worker killed", Place::Worker, "SIGKILL of the worker, which is started again later"),
-    (Fault::WorkerStopped, "worker stopped", Place::Worker, "SIGSTOP of the worker, and SIGCONT later: a machine that is paused"),
-    (Fault::NetworkCut, "network cut", Place::Network, "all connections of the worker to a node are closed, new ones refused"),
-    (Fault::NetworkStalled, "network stalled", Place::Network, "nothing passes in either direction, nobody is told; then it flows on"),
-    (Fault::AnswersLost, "answers lost", Place::Network, "what the worker says reaches the node, nothing comes back; then it flows on"),
+    (
+        Fault::WorkerStopped,
+        "worker stopped",
+        Place::Worker,
+        "SIGSTOP of the worker, and SIGCONT later: a machine that is paused",
+    ),
+    (
+        Fault::NetworkCut,
+        "network cut",
+        Place::Network,
+        "all connections of the worker to a node are closed, new ones refused",
+    ),
+    (
+        Fault::NetworkStalled,
+        "network stalled",
+        Place::Network,
+        "nothing passes in either direction, nobody is told; then it flows on",
+    ),
+    (
+        Fault::AnswersLost,
+        "answers lost",
+        Place::Network,
+        "what the worker says reaches the node, nothing comes back; then it flows on",
+    ),
     (Fault::NetworkSlow, "network slow", Place::Network, "each direction takes 120 ms longer"),
     (Fault::ConnectionsReset, "connections reset", Place::Network, "RST of all connections, in both directions"),
-    (Fault::HalfOpen, "half-open", Place::Network, "connections pass nothing any more; the worker's side ends, the node's never hears"),
+    (
+        Fault::HalfOpen,
+        "half-open",
+        Place::Network,
+        "connections pass nothing any more; the worker's side ends, the node's never hears",
+    ),
     (Fault::SessionsTerminated, "sessions ended", Place::Server, "pg_terminate_backend of all sessions of the worker"),
-    (Fault::BackendKilled, "backend killed", Place::Server, "SIGKILL of one server process: all sessions end, and the server recovers"),
-    (Fault::ServerCrashed, "server crashed", Place::Server, "immediate stop of a node; it is started later, and recovers"),
+    (
+        Fault::BackendKilled,
+        "backend killed",
+        Place::Server,
+        "SIGKILL of one server process: all sessions end, and the server recovers",
+    ),
+    (
+        Fault::ServerCrashed,
+        "server crashed",
+        Place::Server,
+        "immediate stop of a node; it is started later, and recovers",
+    ),
     (Fault::DiskSlow, "disk slow", Place::Server, "another session holds a lock that every write needs"),
     (Fault::SlotsExhausted, "no slots", Place::Server, "all connections are taken, and the worker's sessions ended"),
     (Fault::DiskFull, "disk full", Place::Server, "no table or index of a node can grow, then there is room again"),
@@ -160,7 +195,9 @@ async fn terminate(client: &Client) -> Result<()> {
 /// Takes a lock that every write of a message needs, dbmail's as well as the worker's; it is kept by the session.
 async fn lock(ground: &Ground, id: i16) -> Result<Client> {
     let session = client(ground, id).await?;
-    session.batch_execute("set lock_timeout = '5s'; begin; lock table dbmail_messages in share row exclusive mode").await?;
+    session
+        .batch_execute("set lock_timeout = '5s'; begin; lock table dbmail_messages in share row exclusive mode")
+        .await?;
     Ok(session)
 }
 
@@ -201,7 +238,9 @@ impl Slots {
 /// Fills the disk of a node with a file of its server's.
 async fn fill(client: &Client) -> Result<()> {
     let filled = client
-        .batch_execute(&format!("copy (select repeat('x', 65536) from generate_series(1, 100000)) to '{SMALL_DISK}/ballast'"))
+        .batch_execute(&format!(
+            "copy (select repeat('x', 65536) from generate_series(1, 100000)) to '{SMALL_DISK}/ballast'"
+        ))
         .await;
     match filled {
         Err(error) if error.code() == Some(&SqlState::DISK_FULL) => Ok(()),

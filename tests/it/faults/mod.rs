@@ -2,9 +2,9 @@
 //!
 //! `kinds` has the faults, `relay` the network. `FAULTS=200 make faults` has so many of them at random.
 
+mod disk;
 mod ground;
 mod kinds;
-mod disk;
 mod random;
 pub mod relay;
 mod run;

@@ -57,7 +57,7 @@ struct State {
     trap: Trap,
 }
 
-/// What happens when a client says [`COMMIT`].
+/// What happens when a settlement commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {
     /// Nothing.
@@ -72,6 +72,38 @@ pub enum Trap {
 
 /// How the message that commits a transaction looks on the wire.
 const COMMIT: &[u8] = b"COMMIT\0";
+/// A statement that a settlement runs in its transaction, and nobody else.
+const OF_A_SETTLEMENT: &[u8] = include_bytes!("../../../sql/node/takes_part.sql");
+
+/// What a client says on one connection, as far as a trap has to know it: links commit as well, on the same connections.
+#[derive(Default)]
+struct Overheard {
+    /// How the client refers to [`OF_A_SETTLEMENT`], once it has prepared it: in a Bind message, an unnamed portal and then its name.
+    bound: Option<Vec<u8>>,
+    settles: bool,
+}
+
+impl Overheard {
+    /// Whether these bytes commit a settlement.
+    fn commits(&mut self, bytes: &[u8]) -> bool {
+        if let Some(at) = position(bytes, OF_A_SETTLEMENT).filter(|at| *at > 0) {
+            // A Parse message: the statement's name, a zero, its text.
+            let name = bytes[..at - 1].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            self.bound = Some([&[0], &bytes[at - 1 - name..at]].concat());
+        }
+        self.settles |= self.bound.as_ref().is_some_and(|bound| position(bytes, bound).is_some());
+        let commits = position(bytes, COMMIT).is_some();
+        let settles = self.settles;
+        if commits || position(bytes, b"ROLLBACK\0").is_some() {
+            self.settles = false;
+        }
+        commits && settles
+    }
+}
+
+fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|found| found == wanted)
+}
 
 /// A relay on a port of its own; it ends with the value.
 pub struct Relay {
@@ -142,7 +174,7 @@ impl Relay {
         });
     }
 
-    /// Sets a trap for the next commit.
+    /// Sets a trap for the next settlement that commits.
     pub fn set(&self, trap: Trap) {
         self.state.send_modify(|state| state.trap = trap);
     }
@@ -241,9 +273,10 @@ async fn pass(
     let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let take = async move {
         let mut buffer = vec![0; 1 << 16];
+        let mut overheard = Overheard::default();
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let bytes = &buffer[..count];
-            if states.borrow().trap != Trap::None && bytes.windows(COMMIT.len()).any(|found| found == COMMIT) {
+            if overheard.commits(bytes) {
                 states.send_modify(springs);
             }
             let delay = match flow(&states.borrow()) {
@@ -384,8 +417,12 @@ mod tests {
     async fn a_trap_keeps_a_commit_or_its_answer() {
         let (relay, _server, mut client, mut served) = ends().await;
         relay.set(Trap::KeepsAnswer);
-        client.write_all(b"BEGIN\0").await.unwrap();
-        hears(&mut served, b"BEGIN\0").await;
+        let parse = [b"P\0\0\x01\x07s12\0", OF_A_SETTLEMENT, b"\0"].concat();
+        let bind = b"B\0\0\0\x0f\0s12\0";
+        for passes in [&parse[..], COMMIT, bind] {
+            client.write_all(passes).await.unwrap();
+            hears(&mut served, passes).await;
+        }
         client.write_all(COMMIT).await.unwrap();
         timeout(DEADLINE, relay.sprung()).await.unwrap();
         hears(&mut served, COMMIT).await;
@@ -394,6 +431,8 @@ mod tests {
         relay.heal();
         hears(&mut client, b"OK").await;
         relay.set(Trap::KeepsCommit);
+        client.write_all(bind).await.unwrap();
+        hears(&mut served, bind).await;
         client.write_all(COMMIT).await.unwrap();
         timeout(DEADLINE, relay.sprung()).await.unwrap();
         hears_nothing(&mut served).await;

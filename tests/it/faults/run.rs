@@ -146,7 +146,8 @@ impl Run {
         ground.await_current(RECOVERY_MAX).await;
         let report = check(ground, &book, &mut readers, &mut watches).await;
         let numbers = "select count(*) from dbmail_mesh.number";
-        let most = "select coalesce(max(n), 0) from (select count(*) as n from dbmail_mesh.number group by birth_uid) x";
+        let most =
+            "select coalesce(max(n), 0) from (select count(*) as n from dbmail_mesh.number group by birth_uid) x";
         Outcome {
             seed: self.seed,
             lasted,
@@ -249,9 +250,21 @@ impl fmt::Display for Outcome {
         }
         let (lost, doubled) = self.lost_and_doubled();
         let Self { seed, deliveries, unknown, expunges, cut_off, numbers, most, watched, .. } = self;
-        writeln!(f, "\n  seed {seed}; {} faults in {} s, the longest recovery {:.1} s", self.faults(), self.lasted.as_secs(), self.recovery_max.as_secs_f64())?;
-        writeln!(f, "  {deliveries} deliveries acknowledged, {lost} lost, {doubled} doubled; {unknown} of which nobody heard; {expunges} expunges")?;
-        writeln!(f, "  sessions of dbmail cut off or not let in: {cut_off}; numbers given: {numbers}, at most {most} a message; dead UIDs watched: {watched}")?;
+        writeln!(
+            f,
+            "\n  seed {seed}; {} faults in {} s, the longest recovery {:.1} s",
+            self.faults(),
+            self.lasted.as_secs(),
+            self.recovery_max.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "  {deliveries} deliveries acknowledged, {lost} lost, {doubled} doubled; {unknown} of which nobody heard; {expunges} expunges"
+        )?;
+        writeln!(
+            f,
+            "  sessions of dbmail cut off or not let in: {cut_off}; numbers given: {numbers}, at most {most} a message; dead UIDs watched: {watched}"
+        )?;
         write!(f, "  {}", self.report)
     }
 }

@@ -47,7 +47,8 @@ async fn the_second_worker_takes_over_when_the_first_is_killed_or_cut_off() {
 
     // Now the second is at work, and the first stands by.
     ground.start_worker();
-    let active = "select count(*) from pg_locks where locktype = 'advisory' and objid = 0 and classid = 1684169070 and granted";
+    let active =
+        "select count(*) from pg_locks where locktype = 'advisory' and objid = 0 and classid = 1684169070 and granted";
     ground.mesh.await_count(1, active, 1).await;
     delivered(&ground, inbox, "two").await;
     shown(&ground, inbox, 3).await;

@@ -172,7 +172,10 @@ async fn a_node_that_falls_silent_in_a_settlement_holds_the_others_up_for_half_a
         }
     }
     println!("the others went on after {:?}", begun.elapsed());
-    assert!(ground.mesh.count(1, "select count(*) from dbmail_mesh.number").await > 0, "nothing was late: the test tests nothing");
+    assert!(
+        ground.mesh.count(1, "select count(*) from dbmail_mesh.number").await > 0,
+        "nothing was late: the test tests nothing"
+    );
     ground.relay(3).heal();
     ground.mesh.await_equal(inbox, 3).await;
     ground.mesh.await_equal(other, 3).await;

@@ -63,7 +63,11 @@ async fn a_worker_that_vanishes_in_a_settlement_holds_nothing_for_longer_than_th
     }
     println!("the delivery waited for {waited:?}, the line was free after {:?}", begun.elapsed());
     assert!(waited < BOUND);
-    assert_eq!(ground.mesh.count(1, "select count(*) from dbmail_mesh.overtaking").await, 0, "it went on without the line");
+    assert_eq!(
+        ground.mesh.count(1, "select count(*) from dbmail_mesh.overtaking").await,
+        0,
+        "it went on without the line"
+    );
     blocker.batch_execute("rollback").await.unwrap();
     ground.relays.iter().for_each(super::relay::Relay::heal);
     ground.mesh.await_equal(inbox, 3).await;
