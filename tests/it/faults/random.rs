@@ -27,7 +27,7 @@ async fn the_guarantees_hold_whatever_happens_to_the_databases() {
     let seed = seed();
     let count = number("FAULTS").unwrap_or(FAULTS.len() as u64) as usize;
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut run = Run::start(NODES, 2, seed).await;
+    let mut run = Run::start(NODES, 1, seed).await;
     if !run.has(Fault::DiskFull) {
         println!("no disk gets full: this machine does not let us mount one");
     }

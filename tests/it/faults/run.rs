@@ -14,8 +14,9 @@ use super::kinds::{Begun, FAULTS, Fault};
 use super::traffic::{Book, Traffic};
 
 /// How long the mesh may take until it works again after the last fault of several has gone. What bounds it is how long links wait
-/// between two attempts (here 2 s), a server that ends the sessions of a worker it no longer hears, and this machine.
-const RECOVERY_MAX: Duration = Duration::from_secs(120);
+/// between two attempts (here 2 s), a server that ends the sessions of a worker it no longer hears (25 s), and what has come in meanwhile: on
+/// a machine that has much other work, that takes longer than all the rest.
+const RECOVERY_MAX: Duration = Duration::from_secs(300);
 /// How long the nodes may take to become equal once nobody writes any more. A delivery that was cut off after the message was there
 /// leaves its staging row behind, and the message is not renumbered for a minute.
 const CONVERGENCE_MAX: Duration = Duration::from_secs(180);
