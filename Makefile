@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test test-matrix demo busy verify-million lint deny deb package-files needs
+.PHONY: test test-matrix demo busy faults verify-million lint deny deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -20,6 +20,10 @@ demo: needs
 busy: needs
 	BUSY_SECONDS=$${BUSY_SECONDS:-60} BUSY_RATE=$${BUSY_RATE:-50} \
 	  $(CARGO) test --release --locked --test it a_busy_mailbox_settles -- --nocapture
+
+# FAULTS faults at random under traffic on three clusters, and what came of it. 200 take a quarter of an hour; DBMAIL_MESH_SEED repeats a run.
+faults: needs
+	FAULTS=$${FAULTS:-200} $(CARGO) test --release --locked --test it whatever_happens_to_the_databases -- --nocapture
 
 # How long `verify` takes for VERIFY_MESSAGES messages on each of two nodes. Takes minutes, and 3 GB in the temporary folder.
 verify-million: needs

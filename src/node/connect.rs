@@ -17,6 +17,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone: keepalives do not look while data is under way.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// The same on the server's side, in milliseconds: a worker that has vanished must not keep its slots, nor its locks, for the two hours that
+/// an operating system waits by itself.
+const DEAD_AFTER_MS: u32 = 15_000;
+/// When keepalives begin, and between two of them, on both sides.
+const KEEPALIVES_IDLE_S: u32 = 10;
+const KEEPALIVES_INTERVAL_S: u32 = 5;
+/// So many without an answer end a connection.
+const KEEPALIVES_COUNT: u32 = 3;
 /// A statement that runs longer than this outside a locked section is stuck: a batch of large content takes a few seconds.
 const STATEMENT_TIMEOUT_MS: u32 = 120_000;
 /// Nothing of the worker's waits longer than this for a lock, wherever it is not bounded tighter.
@@ -38,13 +46,15 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
         .application_name(format!("dbmail-mesh {role}"))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(DEAD_AFTER)
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(5))
-        .keepalives_retries(3)
+        .keepalives_idle(Duration::from_secs(KEEPALIVES_IDLE_S.into()))
+        .keepalives_interval(Duration::from_secs(KEEPALIVES_INTERVAL_S.into()))
+        .keepalives_retries(KEEPALIVES_COUNT)
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
              -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c log_parameter_max_length_on_error=0 -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
+             -c log_parameter_max_length_on_error=0 -c tcp_keepalives_idle={KEEPALIVES_IDLE_S} -c tcp_keepalives_interval={KEEPALIVES_INTERVAL_S} \
+             -c tcp_keepalives_count={KEEPALIVES_COUNT} -c tcp_user_timeout={DEAD_AFTER_MS} \
+             -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
         ));
     config
 }

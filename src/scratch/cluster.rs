@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::binaries::Binaries;
 use super::keeper::Keeper;
+pub use super::keeper::{SMALL_DISK, small_disks};
 use super::place;
 use crate::error::{Error, Kind, Result};
 
@@ -37,11 +38,21 @@ pub struct Options {
     pub port: Option<u16>,
     /// The server programs, [`Binaries::find`]'s without.
     pub binaries: Option<Binaries>,
+    /// The size in MiB of a disk of the server's own, for a tablespace in [`SMALL_DISK`]; nobody else sees it, and it ends with the server.
+    /// Only where [`small_disks`] are to be had.
+    pub small_disk_mib: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: Vec::new(), durable: false, max_connections: 200, port: None, binaries: None }
+        Self {
+            settings: Vec::new(),
+            durable: false,
+            max_connections: 200,
+            port: None,
+            binaries: None,
+            small_disk_mib: None,
+        }
     }
 }
 
@@ -93,8 +104,8 @@ impl Cluster {
     pub async fn start(options: Options) -> Result<Self> {
         let binaries = options.binaries.clone().map_or_else(Binaries::find, Ok)?;
         let base = place::base_directory()?;
-        let postgres_options = options.postgres_options();
-        let keeper = blocking(move || Keeper::start(&binaries, &base, &postgres_options)).await?;
+        let (postgres_options, disk) = (options.postgres_options(), options.small_disk_mib);
+        let keeper = blocking(move || Keeper::start(&binaries, &base, &postgres_options, disk)).await?;
         let cluster = Self {
             dir: keeper.dir().to_owned(),
             log_file: keeper.log_file(),

@@ -13,6 +13,18 @@ use crate::error::{Error, Kind, Result};
 /// What the keeper runs; its own head says how it speaks with us.
 const SCRIPT: &str = include_str!("keeper.sh");
 
+/// Where a server that has a small disk finds it. The folder is everywhere, and what is mounted on it is seen by the server alone.
+pub const SMALL_DISK: &str = "/mnt";
+
+/// Mounts a disk for what it then runs, and for nobody else: it is gone with that. $1 size in MiB, $2 user and $3 group who may use it;
+/// then a command, which is run as these.
+const WITH_SMALL_DISK: &str = r#"
+mount -t tmpfs -o "size=$1m,uid=$2,gid=$3,mode=700" tmpfs /mnt || exit 1
+uid=$2 gid=$3
+shift 3
+exec setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+"#;
+
 /// How long a drop waits for the server to stop and its directory to go. The script itself needs at most 15 s.
 const FINISH_MAX: Duration = Duration::from_secs(20);
 
@@ -28,8 +40,13 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Makes the directory under `base` and runs initdb. Blocks for a few seconds.
-    pub(super) fn start(binaries: &Binaries, base: &Path, postgres_options: &[String]) -> Result<Self> {
-        let mut command = command(user::for_server()?);
+    pub(super) fn start(
+        binaries: &Binaries,
+        base: &Path,
+        postgres_options: &[String],
+        small_disk_mib: Option<u32>,
+    ) -> Result<Self> {
+        let mut command = command(user::for_server()?, small_disk_mib)?;
         command.arg(binaries.dir()).arg(base).args(postgres_options);
         let mut child = command
             .spawn()
@@ -107,9 +124,31 @@ impl Drop for Keeper {
     }
 }
 
+/// Whether a server can have a disk of its own here: that takes root, and a kernel that lets root mount.
+pub fn small_disks() -> bool {
+    let tried = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", SMALL_DISK])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    matches!(user::for_server(), Ok(Some(_))) && tried.is_ok_and(|status| status.success())
+}
+
 /// `sh` with the script, as `user`, apart from our terminal and our settings for PostgreSQL clients.
-fn command(user: Option<SystemUser>) -> Command {
-    let mut command = Command::new("sh");
+fn command(user: Option<SystemUser>, small_disk_mib: Option<u32>) -> Result<Command> {
+    let mut command = match (small_disk_mib, user) {
+        (None, _) => Command::new("sh"),
+        (Some(mib), Some(user)) => {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_SMALL_DISK, "dbmail-mesh-disk"]);
+            command.args([mib.to_string(), user.uid.to_string(), user.gid.to_string()]).arg("sh");
+            command
+        }
+        (Some(_), None) => {
+            return Err(Error::new(Kind::Usage, "only root can give a throwaway server a disk of its own"));
+        }
+    };
     command.arg("-c").arg(SCRIPT).arg("dbmail-mesh-keeper");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
@@ -118,10 +157,10 @@ fn command(user: Option<SystemUser>) -> Command {
     // must be one that the other user may enter.
     command.env("LC_ALL", "C").current_dir("/").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    if let Some(user) = user {
+    if let Some(user) = user.filter(|_| small_disk_mib.is_none()) {
         command.uid(user.uid).gid(user.gid);
     }
-    command
+    Ok(command)
 }
 
 fn lost(error: std::io::Error) -> Error {

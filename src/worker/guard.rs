@@ -14,6 +14,13 @@ use crate::telemetry::vitals::Vital;
 /// How often a standing-by worker tries, and an active one makes sure that its session is alive.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// A server that does not answer for so long is one that this worker is no longer the active one for.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// A server that has not heard of the active worker for so long lets the next one have the lock: a machine that is gone does not say
+/// goodbye, and TCP takes its time to find out. Longer than an interval and an answer together, so that the worker is the first to know.
+const SILENCE_MAX_MS: i32 = 5_000;
+
 /// Whether this worker is the active one for a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard(watch::Receiver<bool>);
@@ -58,13 +65,16 @@ pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, target: End
 
 /// Whether this program may work with the node. It leaves the lock to one that may.
 async fn check(target: &Endpoint, client: &Client) -> Result<()> {
-    schema::judge(target, client.query_one(schema::SCHEMA, &[]).await.map_err(Error::from))
+    let asked = tokio::time::timeout(ANSWER_MAX, client.query_one(schema::SCHEMA, &[])).await;
+    let silent = |_| Error::new(Kind::Unreachable, format!("{target}: does not answer"));
+    schema::judge(target, asked.map_err(silent)?.map_err(Error::from))
 }
 
 /// Takes the lock and keeps its session alive. `Ok` when another worker has it.
 async fn hold(target: &Endpoint, active: &watch::Sender<bool>) -> Result<()> {
     let client: Client = target.connect("worker lock").await?;
     check(target, &client).await?;
+    client.query(include_str!("../../sql/target/bound_silence.sql"), &[&SILENCE_MAX_MS.to_string()]).await?;
     let row = client.query_one(include_str!("../../sql/target/lock_worker.sql"), &[]).await?;
     if !row.get::<_, bool>("active") {
         return Ok(());

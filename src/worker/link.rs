@@ -38,6 +38,9 @@ const STORE_INTERVAL: Duration = Duration::from_secs(10);
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A link that has had more to do for so many batches in a row says that it is behind.
 const BATCHES_BEHIND: u32 = 5;
+/// What a link has said of itself it says again after this: a worker that was the active one before, and did not know yet that it is no
+/// more, may have said otherwise since.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// So many passing failures in a row are reported.
 const TRANSIENT_FAILURES: u32 = 10;
 /// A link rests for as long as its last batch took, but not longer than this.
@@ -80,6 +83,7 @@ pub(crate) struct Link {
     target: NodeId,
     guard: Guard,
     reported: Option<State>,
+    reported_at: Instant,
     /// Keys a batch: fewer after a batch that failed.
     portion: Portion,
     /// Whether the last batch failed for a row in it, and the next one is smaller.
@@ -132,6 +136,7 @@ impl Link {
             target,
             guard,
             reported: None,
+            reported_at: Instant::now(),
             halved: false,
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
@@ -183,7 +188,8 @@ impl Link {
             } else {
                 tracing::debug!(source, target, %error, "link stopped; it is tried again");
             }
-            if matters {
+            // One that is not the active worker's any more has no say.
+            if matters && self.guard.is_active() {
                 self.report(state, Some(&error)).await;
             }
             // A row that the target refuses is looked for by halves, at once.
@@ -202,7 +208,7 @@ impl Link {
     /// Tells the target how the link is doing, when that has changed. A target that cannot be told is no further trouble.
     async fn report(&mut self, state: State, error: Option<&Error>) {
         self.vital.say(state.name());
-        if self.reported == Some(state) && error.is_none() {
+        if self.reported == Some(state) && error.is_none() && self.reported_at.elapsed() < SAY_AGAIN {
             return;
         }
         let told: Result<()> = async {
@@ -210,7 +216,7 @@ impl Link {
             store::report_link(&client, self.source, state.name(), error.map(Error::to_string).as_deref()).await
         }
         .await;
-        self.reported = told.is_ok().then_some(state);
+        (self.reported, self.reported_at) = (told.is_ok().then_some(state), Instant::now());
     }
 
     /// Tells the target since when HIGHESTMODSEQs wait, when that has changed.

@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod docs;
 mod doctor;
+mod faults;
 mod health;
 mod inspect;
 mod mesh;

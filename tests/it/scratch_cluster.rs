@@ -47,6 +47,7 @@ async fn options_reach_the_server_and_its_log_names_the_application() {
         durable: true,
         port: Some(free_port()),
         binaries: None,
+        small_disk_mib: None,
     };
     let port = options.port.unwrap();
     let cluster = Cluster::start(options).await.unwrap();

@@ -49,6 +49,9 @@ const GIVES_WAY: u32 = 6;
 const LOCK_TRIES: u32 = 4;
 /// A settlement that has shown no sign of life for longer hangs on a node that neither answers nor goes away, and keeps all others waiting.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// No settlement takes longer than this: servers bound what they do for it, so one of them does not answer any more. It is broken off like
+/// any that tears, and the next look finds the node silent.
+const SETTLEMENT_MAX: Duration = Duration::from_secs(30);
 /// How often the late are looked for when there were some a moment ago, at the most.
 const BUSY_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// How often they are looked for when there were none and nobody rang.
@@ -161,7 +164,9 @@ impl Settler {
                     vital.beat();
                 }
                 let most = self.portion.size();
-                match self.settle(mailbox).await {
+                let settled = tokio::time::timeout(SETTLEMENT_MAX, self.settle(mailbox)).await;
+                let silent = |_| Err(Error::new(Kind::Unreachable, "a node stopped to answer in the middle"));
+                match settled.unwrap_or_else(silent) {
                     Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
                     Ok(_) => break,
                     Err(error) => {

@@ -20,15 +20,21 @@ impl WorkerProcess {
 
     /// With settings from the command line besides.
     pub fn start_with(mesh: &Mesh, arguments: &[&str]) -> Self {
+        let urls: Vec<String> = mesh.nodes.iter().map(super::url_of).collect();
+        Self::start_at(mesh, &urls, "info", arguments)
+    }
+
+    /// The same with each node where `urls` has it, in the order of the nodes, and less in the log, or more.
+    pub fn start_at(mesh: &Mesh, urls: &[String], log_level: &str, arguments: &[&str]) -> Self {
         let mut settings = tempfile::NamedTempFile::new().unwrap();
         writeln!(settings, "[mesh]\nstride = {}", mesh.mesh.stride).unwrap();
         writeln!(settings, "settle_after = \"{}ms\"", mesh.mesh.settle_after.as_millis()).unwrap();
         writeln!(settings, "patience = \"{}ms\"", mesh.mesh.patience.as_millis()).unwrap();
         let presence = mesh.mesh.presence.window().map_or("always".into(), |window| format!("{}s", window.as_secs()));
         writeln!(settings, "presence = \"{presence}\"").unwrap();
-        for node in &mesh.nodes {
+        for (node, url) in mesh.nodes.iter().zip(urls) {
             writeln!(settings, "[[node]]\nname = \"{}\"\nid = {}", node.name, node.id).unwrap();
-            writeln!(settings, "url = \"{}\"", super::url_of(node)).unwrap();
+            writeln!(settings, "url = \"{url}\"").unwrap();
         }
         settings.flush().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_dbmail-mesh"))
@@ -37,7 +43,7 @@ impl WorkerProcess {
             // Not a port of this machine; who wants one names it.
             .args(["--set", "health.listen="])
             .args(arguments)
-            .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| "info".into()), "run"])
+            .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| log_level.into()), "run"])
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -50,9 +56,14 @@ impl WorkerProcess {
         self.child.kill().await.unwrap();
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// The most memory that it has had resident so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }

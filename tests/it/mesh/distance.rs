@@ -7,47 +7,10 @@ use dbmail_mesh::domain::ids::{NodeId, Stride};
 use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::{Cluster, Options};
 use dbmail_mesh::scratch::standin::Mail;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::Mesh;
-
-/// Passes bytes on to `to`, each way `delay` later.
-async fn relay(to: u16, delay: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { continue };
-            let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
-            tokio::spawn(pass(client_in, server_out, delay));
-            tokio::spawn(pass(server_in, client_out, delay));
-        }
-    });
-    port
-}
-
-async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, delay: Duration) {
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<(tokio::time::Instant, Vec<u8>)>();
-    tokio::spawn(async move {
-        while let Some((due, bytes)) = receiver.recv().await {
-            tokio::time::sleep_until(due).await;
-            if to.write_all(&bytes).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if sender.send((tokio::time::Instant::now() + delay, buffer[..count].to_vec())).is_err() {
-            return;
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::faults::relay::{Flow, Relay, free_port};
 
 /// One node is 100 ms away. The near one's server ended the settlement's session while the far one's lock was on its way, each time
 /// anew: nothing was ever settled.
@@ -56,7 +19,9 @@ async fn a_node_that_is_far_away_is_settled_with() {
     let port = free_port();
     let far = Cluster::start(Options { port: Some(port), ..Options::default() }).await.unwrap();
     far.create_dbmail("dbmail").await.unwrap();
-    let through = relay(port, Duration::from_millis(50)).await;
+    let relay = Relay::to(port).await;
+    relay.flow(Flow::Delayed(Duration::from_millis(50)), Flow::Delayed(Duration::from_millis(50)));
+    let through = relay.port();
     let near = dbmail_mesh::scratch::shared::fresh_dbmail("near").await.unwrap();
     let url = dbmail_mesh::scratch::shared::shared_cluster().await.unwrap().url(near.get_dbname().unwrap());
     let nodes = vec![

@@ -4,7 +4,7 @@ mod accounts;
 mod admission;
 mod backlog;
 mod busy;
-mod child;
+pub mod child;
 mod conflicts;
 mod content;
 mod corrupt;
