@@ -11,6 +11,8 @@ RUN mkdir -p tests/it && touch tests/it/main.rs README.md \
  && cargo build --release --locked --bin dbmail-mesh
 
 FROM debian:bookworm-slim
+# The authorities that are believed where the settings name none.
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/dbmail-mesh /usr/bin/dbmail-mesh
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/dbmail-mesh/
 USER 10001:10001

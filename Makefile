@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test test-matrix demo busy verify-million lint deb package-files needs
+.PHONY: test test-matrix demo busy verify-million lint deny deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -30,6 +30,13 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# Licences, sources and crates that must not be among ours, by deny.toml. cargo-deny is a program of some size, so this is no part of
+# what runs before a merge; the most of it is a test, tests/it/supply.rs. What is known of holes in crates has to be fetched:
+# DENY_CHECKS=advisories.
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --offline --locked check $${DENY_CHECKS:-bans licenses sources}
 
 # target/debian/dbmail-mesh_*.deb
 deb: needs

@@ -1,5 +1,7 @@
 //! The library's one error type: what went wrong, where, whether trying again can help, and what to do.
 
+mod postgres;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -112,19 +114,10 @@ impl StdError for Error {
 }
 
 impl From<tokio_postgres::Error> for Error {
-    /// PostgreSQL's own message with its SQLSTATE, sorted by what can be done about it.
+    /// PostgreSQL's own message with its SQLSTATE, sorted by what can be done about it. Holds no values, see `postgres`.
     fn from(error: tokio_postgres::Error) -> Self {
         let (kind, what) = match error.as_db_error() {
-            Some(db) => {
-                let mut what = format!("{} (SQLSTATE {})", db.message(), db.code().code());
-                if let Some(detail) = db.detail() {
-                    what = format!("{what}: {detail}");
-                }
-                if let Some(context) = db.where_() {
-                    what = format!("{what}; at {}", context.lines().next().unwrap_or_default());
-                }
-                (kind_of_sqlstate(db.code().code()), what)
-            }
+            Some(db) => (kind_of_sqlstate(db.code().code()), postgres::told(db)),
             None => {
                 let mut what = error.to_string();
                 if let Some(cause) = StdError::source(&error) {

@@ -12,4 +12,5 @@ pub mod node;
 pub mod scratch;
 pub mod simulation;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;

@@ -22,6 +22,9 @@ select jsonb_build_object(
     left join pg_roles r on r.oid = s.setrole
     left join pg_database d on d.oid = s.setdatabase
     where s.setdatabase = 0 or d.datname = current_database()),
+  'tls', (
+    select jsonb_build_object('version', t.version, 'cipher', t.cipher)
+    from pg_stat_ssl t where t.pid = pg_backend_pid() and t.ssl),
   'connections_of_others', (
     select count(*) from pg_stat_activity a
     where a.backend_type = 'client backend' and a.application_name not like 'dbmail-mesh%'),

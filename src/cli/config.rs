@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::{Common, OK};
-use crate::config::{DEFAULT_PATH, LogFormat, Settings, show_duration, show_size};
+use crate::config::{DEFAULT_PATH, LogFormat, NodeSettings, Reach, Settings, show_duration, show_size};
 use crate::error::{Kind, Result};
 use crate::migrate::{LocalNode, check_installed};
 
@@ -73,9 +73,15 @@ fn print(path: &str, settings: &Settings, found: Option<&[Found]>, output: &mut 
     output.print("")?;
     let rows = settings.nodes.iter().enumerate().map(|(at, node)| {
         let state = found.map_or("", |found| state(&found[at]).0).to_owned();
-        [node.name.to_string(), node.id.to_string(), node.address.clone(), password(settings, at).to_owned(), state]
+        let [id, address, password] = [node.id.to_string(), node.address.clone(), password(settings, at).to_owned()];
+        [node.name.to_string(), id, address, protection(node).to_owned(), password, state]
     });
-    output.table(["NODE", "ID", "ADDRESS", "PASSWORD", if found.is_some() { "STATE" } else { "" }], rows.collect())?;
+    let state = if found.is_some() { "STATE" } else { "" };
+    output.table(["NODE", "ID", "ADDRESS", "TLS", "PASSWORD", state], rows.collect())?;
+    for node in settings.nodes.iter().filter(|node| node.is_open()) {
+        let name = &node.name;
+        output.print(&format!("\nnode {name}: mail and password go to it in clear text, as sslmode=disable says"))?;
+    }
     for error in found.unwrap_or_default().iter().filter_map(|found| found.as_ref().err()) {
         output.print(&format!("\n{error}"))?;
     }
@@ -90,6 +96,11 @@ fn state(found: &Found) -> (&'static str, Option<String>) {
         Err(error) if error.kind() == Kind::Refused => ("refused", Some(error.to_string())),
         Err(error) => ("unreachable", Some(error.to_string())),
     }
+}
+
+/// How the connection is protected.
+fn protection(node: &NodeSettings) -> &'static str {
+    if node.reach == Reach::Socket { "socket" } else { node.tls.mode().as_str() }
 }
 
 fn password(settings: &Settings, at: usize) -> &'static str {
@@ -147,12 +158,13 @@ fn as_json(path: &str, settings: &Settings, found: Option<&[Found]>) -> Value {
         let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         whole.insert(section.into(), Value::Object(values));
     }
-    let node = |(at, node): (usize, &crate::config::NodeSettings)| {
+    let node = |(at, node): (usize, &NodeSettings)| {
         let (state, error) = found.map(|found| state(&found[at])).unzip();
         json!({
             "name": node.name.as_str(),
             "id": node.id.0,
             "address": node.address,
+            "tls": protection(node),
             "password": password(settings, at),
             "state": state,
             "error": error.flatten(),

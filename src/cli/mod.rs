@@ -84,8 +84,9 @@ struct Common {
     #[arg(short, long, global = true, value_name = "FILE", env = "DBMAIL_MESH_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Overrides a setting, as section.key=value or node.<name>.<key>=value. Stronger than the environment.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
-    set: Vec<(String, String)>,
+    // Taken apart later: clap would repeat a value that it does not understand, and that may be a secret.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Overrides log.level.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -94,8 +95,10 @@ struct Common {
     log_format: Option<String>,
 }
 
-fn assignment(text: &str) -> Result<(String, String), &'static str> {
-    let (path, value) = text.split_once('=').ok_or("write it as section.key=value")?;
+fn assignment(text: &str) -> Result<(String, String)> {
+    let (path, value) = text.split_once('=').ok_or_else(|| {
+        Error::new(Kind::Usage, "--set without =: write it as section.key=value or node.<name>.<key>=value")
+    })?;
     Ok((path.trim().to_owned(), value.to_owned()))
 }
 
@@ -112,7 +115,8 @@ impl Common {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let named = [("log.level", &self.log_level), ("log.format", &self.log_format)];
         let named = named.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value.clone()?)));
-        let flags: Vec<_> = self.set.iter().cloned().chain(named).collect();
+        let mut flags = self.set.iter().map(|text| assignment(text)).collect::<Result<Vec<_>>>()?;
+        flags.extend(named);
         let settings = Settings::load(self.file(), env, &flags)?;
         log::init(&settings.log)?;
         Ok(settings)

@@ -48,6 +48,13 @@ pub(super) async fn run(args: Args, common: &Common, _output: &mut Output) -> Re
         Some(address) => Some(health::bind(address).await?),
         None => None,
     };
+    for node in settings.nodes.iter().filter(|node| node.is_open()) {
+        tracing::warn!(
+            node = node.name.as_str(),
+            address = node.address,
+            "mail and password go to this node in clear text, as sslmode=disable says"
+        );
+    }
     check(&settings).await?;
     let stop = |kind, name| {
         signal(kind).map_err(|error| Error::new(Kind::Internal, format!("cannot wait for {name}: {error}")))

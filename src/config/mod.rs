@@ -6,9 +6,12 @@
 
 mod node;
 mod problems;
+mod protection;
+mod secret;
 mod section;
 mod source;
 mod units;
+mod url;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,6 +24,7 @@ use tracing_subscriber::EnvFilter;
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
 pub use units::{duration, show_duration, show_size};
+pub use url::Reach;
 
 use crate::domain::ids::Stride;
 use crate::error::{Error, Kind, Result};
@@ -348,9 +352,9 @@ fn same_as_before(before: &[Draft], node: &Draft, problems: &mut Problems) {
     if let Some((id, other)) = node.id.and_then(|id| Some((id, before.iter().find(|other| other.id == Some(id))?))) {
         problems.add(format!("node.{name}.id"), id.to_string(), format!("node {} has this id", shown(other)));
     }
-    let address = node.address();
-    if let Some(other) = before.iter().find(|other| address.is_some() && other.address() == address) {
+    let address = &node.address;
+    if let Some(other) = before.iter().find(|other| address.is_some() && other.address == *address) {
         let reason = format!("node {} has this database: a node is one database", shown(other));
-        problems.add(format!("node.{name}.url"), address, reason);
+        problems.add(format!("node.{name}.url"), address.clone(), reason);
     }
 }

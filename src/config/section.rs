@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::config::{Value, ValueKind};
 
 use super::problems::Problems;
+use super::source::is_name;
 use super::units;
 
 /// What is left of a table while it is being read.
@@ -40,6 +41,11 @@ impl<'a> Section<'a> {
     /// Whether `key` was given at all.
     pub(super) fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
+    }
+
+    /// Takes `key`, whatever it is.
+    pub(super) fn pass_over(&mut self, key: &str) {
+        self.values.remove(key);
     }
 
     /// Notes a problem with `key`.
@@ -132,6 +138,7 @@ impl<'a> Section<'a> {
         unknown.sort();
         for key in unknown {
             let hint = if path.is_empty() { "the sections are" } else { "known here are" };
+            let key = if is_name(&key) { key } else { "(a key that is none)".to_owned() };
             let field = if path.is_empty() { key } else { format!("{path}.{key}") };
             problems.add(field, None, format!("unknown key; {hint} {}", known.join(", ")));
         }

@@ -14,7 +14,7 @@ pub(super) const ENV_PREFIX: &str = "DBMAIL_MESH__";
 const COMMAND_LINE: &str = "the command line";
 
 /// The keys of a node that the environment and flags may give.
-const NODE_KEYS: [&str; 4] = ["id", "url", "password", "password_file"];
+const NODE_KEYS: [&str; 8] = ["id", "url", "password", "password_file", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// One value from the environment or from a flag.
 struct Assignment {
@@ -112,14 +112,25 @@ fn place(assignment: &Assignment, names: &[String], problems: &mut Problems) -> 
     } else {
         "not the name of a setting; write section.key or node.<name>.<key>".into()
     };
-    problems.comes_from(path, &assignment.origin);
-    problems.add(path, None, reason);
+    // Whoever leaves out the name of a setting has written its value there.
+    let field = match assignment.origin == COMMAND_LINE {
+        _ if is_name(path) => path,
+        true => "--set",
+        false => "a variable",
+    };
+    problems.comes_from(field, &assignment.origin);
+    problems.add(field, None, reason);
     None
 }
 
 fn listed(names: &[String]) -> String {
     let named: Vec<_> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     if named.is_empty() { "none".into() } else { named.join(", ") }
+}
+
+/// Whether this could be the name of a setting, and no URL.
+pub(super) fn is_name(path: &str) -> bool {
+    path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// `section.key`, in the letters that keys are made of.

@@ -72,4 +72,14 @@ mod tests {
             assert!(size(text).is_err(), "{text:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn sizes_are_read_as_they_are_written(bytes: u64, text in "[0-9]{0,20} ?[A-Za-z]{0,4}") {
+            proptest::prop_assert_eq!(size(&show_size(bytes)).unwrap(), bytes);
+            if let Ok(bytes) = size(&text) {
+                proptest::prop_assert_eq!(size(&show_size(bytes)).unwrap(), bytes);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::report::together;
 use crate::config::{NodeSettings, show_duration};
@@ -28,14 +28,14 @@ impl<'a> Session<'a> {
     /// Connects to `node`.
     pub(super) async fn open(node: &'a NodeSettings) -> Result<Self> {
         let cannot = |why: &dyn Display| Error::new(Kind::Unreachable, format!("{node}: cannot connect: {why}"));
-        let connected = timeout(ANSWER_MAX, node.connection.connect(NoTls)).await;
+        let connected = timeout(ANSWER_MAX, node.tls.connect(&node.connection)).await;
         let (client, connection) = connected
             .map_err(|_| cannot(&format!("no answer within {}", show_duration(ANSWER_MAX))))?
-            .map_err(|error| cannot(&Error::from(error)))?;
+            .map_err(|error| cannot(&error))?;
         tracing::debug!(node = %node.name, address = %node.address, "connected");
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+                tracing::debug!(error = %Error::from(error), "connection ended");
             }
         });
         Ok(Self { node, client })

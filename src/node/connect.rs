@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::Endpoint;
 use crate::error::{Error, Kind, Result};
+use crate::tls::Driven;
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ pub const SESSIONS_OF_A_WORKER: i64 = 2 * POOL_SIZE as i64 + 2;
 
 /// Settings of every session: its name, the schema version that we know (see [`super::schema`]), and bounds that the server itself enforces. No JIT: our statements join a few hundred
 /// keys, but are planned as if for many more as long as tables have not been analyzed, and compiling one takes 50 to 250 ms where
-/// running it takes 1, sometimes with a mailbox locked.
+/// running it takes 1, sometimes with a mailbox locked. Parameters are mail: the server must not put them into what it says of an error.
 fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
     let (mut config, program) = (endpoint.config.clone(), endpoint.program);
     let own = config.get_options().map(str::to_owned).unwrap_or_default();
@@ -43,7 +44,8 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
              -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
+             -c log_parameter_max_length_on_error=0 -c jit=off -c dbmail_mesh.program={program} \
+             -c default_transaction_isolation=read\\ committed"
         ));
     config
 }
@@ -72,14 +74,14 @@ impl Endpoint {
     }
 
     async fn connect_with(&self, config: Config) -> Result<Client> {
-        let (client, connection) = tokio::time::timeout(ANSWER_TIMEOUT, config.connect(NoTls))
+        let (client, connection) = tokio::time::timeout(ANSWER_TIMEOUT, self.tls.connect(&config))
             .await
             .map_err(|_| Error::new(Kind::Unreachable, format!("{self}: does not answer")))?
-            .map_err(|error| Error::from(error).context(format!("{self}: cannot connect")))?;
+            .map_err(|error| error.context(format!("{self}: cannot connect")))?;
         let node = self.name.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(node, %error, "connection ended");
+                tracing::debug!(node, error = %Error::from(error), "connection ended");
             }
         });
         Ok(client)
@@ -92,7 +94,7 @@ impl Endpoint {
     pub fn pool(&self, role: &str) -> Result<Pool> {
         let manager = Manager::from_config(
             with_session_settings(self, role),
-            NoTls,
+            self.tls.connector(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         Pool::builder(manager)
@@ -104,9 +106,13 @@ impl Endpoint {
             .map_err(|error| Error::new(Kind::Internal, format!("{self}: no connection pool: {error}")))
     }
 
-    /// The session settings applied to a bare configuration, for connections whose messages the caller polls itself.
-    pub(super) fn listening_config(&self) -> Config {
-        with_session_settings(self, "listener")
+    /// Opens a connection whose messages the caller polls itself.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub(super) async fn connect_listener(&self) -> Result<(Client, Driven)> {
+        let config = with_session_settings(self, "listener");
+        self.tls.connect(&config).await.map_err(|error| error.context(format!("{self}: cannot connect the listener")))
     }
 }
 
@@ -117,7 +123,7 @@ impl Endpoint {
 pub async fn checkout(endpoint: &Endpoint, pool: &Pool) -> Result<deadpool_postgres::Client> {
     pool.get().await.map_err(|error| match error {
         deadpool_postgres::PoolError::Backend(error) => {
-            Error::from(error).context(format!("{endpoint}: cannot connect"))
+            endpoint.tls.failed(error).context(format!("{endpoint}: cannot connect"))
         }
         other => Error::new(Kind::Unreachable, format!("{endpoint}: no connection: {other}")),
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::poll_fn;
 use tokio::sync::watch;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use super::Endpoint;
 use crate::error::{Error, Kind, Result};
@@ -24,11 +24,7 @@ pub async fn listen(
     bell: Arc<watch::Sender<u64>>,
     mut asleep: watch::Receiver<usize>,
 ) -> Result<()> {
-    let (client, mut connection) = endpoint
-        .listening_config()
-        .connect(NoTls)
-        .await
-        .map_err(|error| Error::from(error).context(format!("{endpoint}: cannot connect the listener")))?;
+    let (client, mut connection) = endpoint.connect_listener().await?;
     let ring = bell.clone();
     let mut pump = tokio::spawn(async move {
         loop {

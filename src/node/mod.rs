@@ -34,6 +34,7 @@ pub mod wait;
 
 use crate::domain::ids::NodeId;
 use crate::migrate::SCHEMA_VERSION;
+use crate::tls::Tls;
 
 /// Where a node is and who it is: enough to connect to it and to speak of it.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Endpoint {
     pub name: String,
     /// How to connect.
     pub config: tokio_postgres::Config,
+    /// How the connection is protected.
+    pub tls: Tls,
     /// The schema version that this program works with. Tests play other programs.
     pub program: i32,
 }
@@ -56,6 +59,12 @@ impl std::fmt::Display for Endpoint {
 
 impl From<&crate::config::NodeSettings> for Endpoint {
     fn from(node: &crate::config::NodeSettings) -> Self {
-        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone(), program: SCHEMA_VERSION }
+        Self {
+            id: node.id,
+            name: node.name.to_string(),
+            config: node.connection.clone(),
+            tls: node.tls.clone(),
+            program: SCHEMA_VERSION,
+        }
     }
 }

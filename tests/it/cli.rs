@@ -109,9 +109,9 @@ fn the_example_can_be_saved_and_checked() {
 [log] format = \"text\", level = \"info\"
 [health] listen = \"127.0.0.1:17143\", refresh = \"5s\", ready_lag = \"10s\"
 
- NODE  ID  ADDRESS                PASSWORD
- ams   1   db.ams.example/dbmail  none
- fra   2   db.fra.example/dbmail  none
+ NODE  ID  ADDRESS                TLS          PASSWORD
+ ams   1   db.ams.example/dbmail  verify-full  none
+ fra   2   db.fra.example/dbmail  verify-full  none
 ",
         file.path().display()
     );

@@ -21,6 +21,8 @@ pub(super) struct Server {
     pub(super) sees_others: bool,
     /// What arrived of `dbmail_mesh.program`, which is sent with the connection.
     pub(super) program: Option<String>,
+    /// How this session is encrypted, if it is.
+    pub(super) tls: Option<Encryption>,
     /// Settings as a session of this role in this database has them, in PostgreSQL's own units.
     pub(super) settings: BTreeMap<String, String>,
     /// Settings of roles and databases.
@@ -49,6 +51,15 @@ impl Server {
     pub(super) fn number(&self, name: &str) -> i64 {
         self.setting(name).parse().unwrap_or_default()
     }
+}
+
+/// How a session is encrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Encryption {
+    /// Such as `TLSv1.3`.
+    pub(super) version: Option<String>,
+    /// Such as `TLS_AES_256_GCM_SHA384`.
+    pub(super) cipher: Option<String>,
 }
 
 /// A setting of a role, a database, or both.

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod dbmail_conf;
+mod encryption;
 mod facts;
 mod finding;
 mod installed;
@@ -21,11 +22,12 @@ use serde::Serialize;
 
 pub use finding::Finding;
 
-use crate::config::NodeSettings;
+use crate::config::{NodeSettings, Reach};
 use crate::domain::budget::Level;
 use crate::domain::ids::Stride;
 use crate::error::Error;
 use crate::migrate::{MigrationSet, Subject};
+use crate::tls::Mode;
 use facts::{Clock, Installed, Server};
 use finding::Findings;
 
@@ -61,6 +63,8 @@ pub struct Examined {
 /// What one node answered. What could not be asked is `None`, or an error.
 #[derive(Debug, Default)]
 struct Answers {
+    /// How far the node is, and how the settings protect the way.
+    way: Option<(Reach, Mode)>,
     /// Why it could not be asked at all.
     unreachable: Option<Error>,
     /// Whether the install was asked, and what it says.
@@ -127,6 +131,9 @@ fn judge(name: &str, answers: &Answers, expected: Expected<'_>) -> Vec<Finding> 
     found.ok("reachable", "yes");
     install(name, answers, expected, &mut found);
     if let Some(server) = &answers.server {
+        if let Some((reach, mode)) = answers.way {
+            encryption::judge(reach, mode, server.tls.as_ref(), &mut found);
+        }
         server::judge(server, expected.lock_bound, &mut found);
     }
     if let Some(installed) = &answers.installed {

@@ -25,7 +25,7 @@ const CLOCK_TRIES: usize = 3;
 
 /// Everything that can be asked of a node.
 pub(super) async fn ask_node(node: &NodeSettings, expected: Expected<'_>) -> Answers {
-    let mut answers = Answers::default();
+    let mut answers = Answers { way: Some((node.reach, node.tls.mode())), ..Answers::default() };
     let asked = timeout(ANSWER_MAX, fill(node, expected, &mut answers)).await;
     let late = || {
         Err(Error::new(Kind::Unreachable, format!("no answer within {} s", ANSWER_MAX.as_secs()))

@@ -1,0 +1,4 @@
+//! What must never be seen: passwords and mail.
+
+mod content;
+mod passwords;
