@@ -39,3 +39,28 @@ pub(super) fn judge(reach: Reach, mode: Mode, seen: Option<&Encryption>, found: 
         (_, Some(_), mode) => found.ok(CHECK, format!("{}, checked by {}", said.unwrap_or_default(), mode.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clear_text_over_a_network_is_worse_than_a_notice() {
+        for (reach, mode, is_seen, level) in [
+            (Reach::Socket, Mode::Disable, false, Level::Ok),
+            (Reach::Loopback, Mode::Disable, false, Level::Ok),
+            (Reach::Loopback, Mode::VerifyFull, true, Level::Ok),
+            (Reach::Loopback, Mode::Require, true, Level::Notice),
+            (Reach::Remote, Mode::Disable, false, Level::Warning),
+            (Reach::Remote, Mode::Require, true, Level::Notice),
+            (Reach::Remote, Mode::VerifyCa, true, Level::Ok),
+            (Reach::Remote, Mode::VerifyFull, true, Level::Ok),
+            (Reach::Remote, Mode::VerifyFull, false, Level::Notice),
+        ] {
+            let mut found = Findings::about(Some("ams"));
+            judge(reach, mode, is_seen.then(Encryption::default).as_ref(), &mut found);
+            let told: Vec<_> = found.all.iter().map(|finding| finding.level).collect();
+            assert_eq!(told, [level], "{reach:?} {mode:?} {is_seen}");
+        }
+    }
+}

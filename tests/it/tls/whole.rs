@@ -83,6 +83,25 @@ async fn a_message_gets_from_node_to_node_and_nothing_is_in_clear_text() {
     assert!(status.out.contains("connect by a name that the certificate has"), "{}", status.out);
 }
 
+/// Nobody has such an address; what is told is told before anybody is connected to.
+#[test]
+fn what_goes_over_a_network_in_clear_text_is_told() {
+    let file = File::with_nodes(&["postgresql://mesh@192.0.2.1/mail?sslmode=disable".to_owned()]);
+    let check = file.run("config check");
+    assert_eq!(check.code, 0, "{check:?}");
+    assert!(check.out.contains("node ams: mail and password go to it in clear text"), "{}", check.out);
+    let encrypted = file.run("config check --set node.ams.url=postgresql://mesh@192.0.2.1/mail");
+    assert!(!encrypted.out.contains("clear text") && encrypted.out.contains("verify-full"), "{}", encrypted.out);
+
+    let mut command = file.command("run --set health.listen=");
+    let mut worker = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = std::io::BufReader::new(worker.stderr.take().unwrap());
+    let told = std::io::BufRead::lines(log).map_while(Result::ok).any(|line| line.contains("in clear text"));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert!(told);
+}
+
 /// `sslrootcert=system` is what this machine trusts, wherever it keeps it.
 #[tokio::test]
 async fn the_authorities_of_the_machine_are_asked() {
