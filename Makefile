@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test test-matrix demo busy verify-million lint deb package-files needs
+.PHONY: test test-matrix demo busy limits verify-million lint deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -20,6 +20,12 @@ demo: needs
 busy: needs
 	BUSY_SECONDS=$${BUSY_SECONDS:-60} BUSY_RATE=$${BUSY_RATE:-50} \
 	  $(CARGO) test --release --locked --test it a_busy_mailbox_settles -- --nocapture
+
+# What the worker takes of memory: LIMITS_MESSAGES changes of a backlog (and a tenth of that), messages of 100 MB, of LIMITS_ROWS headers, and
+# twenty links at once. Takes half an hour, and some gigabytes in the temporary folder.
+limits: needs
+	LIMITS_MESSAGES=$${LIMITS_MESSAGES:-1000000} LIMITS_ROWS=$${LIMITS_ROWS:-1000000} \
+	  $(CARGO) test --release --locked --test it memory_ -- --include-ignored --nocapture --test-threads 1
 
 # How long `verify` takes for VERIFY_MESSAGES messages on each of two nodes. Takes minutes, and 3 GB in the temporary folder.
 verify-million: needs

@@ -17,6 +17,8 @@ pub enum Kind {
     Refused,
     /// A statement failed in a way that is likely to pass: lock or statement time-out, serialization, shutdown.
     Transient,
+    /// Another worker writes to the node now, in a term of its own: this one stands by.
+    Superseded,
     /// Data that cannot be read or written: a value, a row, a constraint.
     Data,
     /// A defect of this program.
@@ -70,7 +72,7 @@ impl Error {
 
     /// Whether the same call may succeed later without anyone's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Transient | Kind::Unreachable)
+        matches!(self.kind, Kind::Transient | Kind::Unreachable | Kind::Superseded)
     }
 
     /// What the reader can do, if there is something.
@@ -82,7 +84,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Unreachable | Kind::Transient => 3,
+            Kind::Unreachable | Kind::Transient | Kind::Superseded => 3,
             Kind::Refused => 4,
             Kind::Data | Kind::Internal => 5,
         }
@@ -146,6 +148,8 @@ fn kind_of_sqlstate(code: &str) -> Kind {
         // Wrong password, no such role, no such database: nobody's retry helps, but it is the database that says so.
         // Ours: the schema does not admit this program (dbmail_mesh.admit_program).
         "DM001" => Kind::Refused,
+        // Ours: the term of this worker is over (dbmail_mesh.hold_term).
+        "DM002" => Kind::Superseded,
         "28000" | "28P01" | "3D000" => Kind::Unreachable,
         _ => match &code[..2.min(code.len())] {
             "08" | "57" => Kind::Unreachable,
@@ -170,6 +174,8 @@ mod tests {
             ("08006", Kind::Unreachable),
             ("53300", Kind::Transient),
             ("42501", Kind::Refused),
+            ("DM001", Kind::Refused),
+            ("DM002", Kind::Superseded),
             ("23505", Kind::Data),
             ("XX000", Kind::Internal),
         ] {

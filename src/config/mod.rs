@@ -7,6 +7,7 @@
 mod node;
 mod problems;
 mod section;
+mod session;
 mod source;
 mod units;
 
@@ -20,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
+pub use session::SessionSettings;
 pub use units::{duration, show_duration, show_size};
 
 use crate::domain::ids::Stride;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub mesh: MeshSettings,
     /// How the worker works.
     pub worker: WorkerSettings,
+    /// What bounds each session with a node.
+    pub session: SessionSettings,
     /// How it logs.
     pub log: LogSettings,
     /// Where it tells how it and the nodes are.
@@ -118,6 +122,10 @@ pub struct WorkerSettings {
     pub poll_max: Duration,
     /// The longest pause before a node that cannot be reached is tried again.
     pub retry_max: Duration,
+    /// A worker that has been silent for longer is no longer the active one: another takes over.
+    pub lease: Duration,
+    /// The most sessions for reading from a node, and the most for writing to it.
+    pub sessions: usize,
     /// How long changes that every peer has applied stay in the outbox.
     pub outbox_keep: Duration,
     /// The most rows of an outbox. Past it the oldest go, and whoever has not applied them has to join again.
@@ -132,6 +140,8 @@ impl Default for WorkerSettings {
             poll_min: Duration::from_millis(20),
             poll_max: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
+            lease: Duration::from_secs(5),
+            sessions: 8,
             outbox_keep: MINUTE,
             outbox_rows_max: 20_000_000,
         }
@@ -224,16 +234,20 @@ impl Settings {
     }
 }
 
+const SECTIONS: [&str; 6] = ["[mesh]", "[worker]", "[session]", "[log]", "[health]", "[[node]]"];
+
 /// Builds the settings from the tree. `None` when too little is usable; `problems` then says why.
 fn build(mut tree: HashMap<String, Value>, folder: &Path, problems: &mut Problems) -> Option<Settings> {
     let mesh = mesh(tree.remove("mesh"), problems);
     let worker = worker(tree.remove("worker"), problems);
+    let session = session::read(tree.remove("session"), problems);
     let log = log(tree.remove("log"), problems);
     let health = health(tree.remove("health"), problems);
-    let nodes = nodes(tree.remove("node"), mesh.as_ref().map(|mesh| mesh.stride), folder, problems);
+    let mut nodes = nodes(tree.remove("node"), mesh.as_ref().map(|mesh| mesh.stride), folder, problems);
+    nodes.iter_mut().for_each(|node| node.bound(&session));
     let rest = Value::new(None, ValueKind::Table(tree));
-    Section::new("", Some(rest), &["[mesh]", "[worker]", "[log]", "[health]", "[[node]]"], problems).done();
-    Some(Settings { mesh: mesh?, worker, log, health, nodes })
+    Section::new("", Some(rest), &SECTIONS, problems).done();
+    Some(Settings { mesh: mesh?, worker, session, log, health, nodes })
 }
 
 fn mesh(value: Option<Value>, problems: &mut Problems) -> Option<MeshSettings> {
@@ -263,8 +277,17 @@ fn presence(section: &mut Section<'_>, default: Presence) -> Presence {
 }
 
 fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
-    let known =
-        ["batch_messages", "batch_bytes", "poll_min", "poll_max", "retry_max", "outbox_keep", "outbox_rows_max"];
+    let known = [
+        "batch_messages",
+        "batch_bytes",
+        "poll_min",
+        "poll_max",
+        "retry_max",
+        "lease",
+        "sessions",
+        "outbox_keep",
+        "outbox_rows_max",
+    ];
     let mut section = Section::new("worker", value, &known, problems);
     let mut worker = WorkerSettings::default();
     let messages = section.number("batch_messages", 1..=10_000).and_then(|n| usize::try_from(n).ok());
@@ -274,6 +297,9 @@ fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
     let first = worker.poll_min.min(worker.poll_max);
     worker.poll_min = section.duration("poll_min", first, MILLISECOND..=worker.poll_max);
     worker.retry_max = section.duration("retry_max", worker.retry_max, 100 * MILLISECOND..=HOUR);
+    worker.lease = section.duration("lease", worker.lease, 2 * SECOND..=5 * MINUTE);
+    let sessions = section.number("sessions", 5..=64).and_then(|n| usize::try_from(n).ok());
+    worker.sessions = sessions.unwrap_or(worker.sessions);
     worker.outbox_keep = section.duration("outbox_keep", worker.outbox_keep, Duration::ZERO..=30 * DAY);
     let rows = section.number("outbox_rows_max", 10_000..=1_000_000_000_000);
     worker.outbox_rows_max = rows.unwrap_or(worker.outbox_rows_max);

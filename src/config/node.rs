@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use ::config::Value;
 use tokio_postgres::config::{Host, SslMode};
@@ -12,15 +11,12 @@ use tokio_postgres::config::{Host, SslMode};
 use super::STRIDE_MAX;
 use super::problems::Problems;
 use super::section::Section;
+use super::session::SessionSettings;
 use crate::domain::ids::{NodeId, Stride};
 use crate::error::{Error, Kind, Result};
 
 /// The longest name of a node, in bytes.
 pub const NAME_BYTES_MAX: usize = 32;
-
-/// How long to wait for a node to accept a connection where the URL does not say. Half a minute and more, as TCP has
-/// it, would hold up a whole command for one dead node.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const KNOWN: [&str; 4] = ["name", "id", "url", "password_file"];
 
@@ -58,6 +54,8 @@ pub struct NodeSettings {
     pub connection: tokio_postgres::Config,
     /// `host[:port]/database` for messages; never holds a password.
     pub address: String,
+    /// What bounds each session with it.
+    pub session: SessionSettings,
 }
 
 impl NodeSettings {
@@ -69,7 +67,19 @@ impl NodeSettings {
         let name = NodeName::new(name).ok_or_else(|| Error::new(Kind::Usage, format!("node name {name:?}: {NAME}")))?;
         let connection = connection(url)
             .map_err(|reason| Error::new(Kind::Usage, format!("node {name}: url {:?}: {reason}", redacted(url))))?;
-        Ok(Self { address: address(&connection), name, id, connection })
+        let mut node =
+            Self { address: address(&connection), name, id, connection, session: SessionSettings::default() };
+        node.bound(&SessionSettings::default());
+        Ok(node)
+    }
+
+    /// Bounds its sessions. How long to wait for a connection says the URL, if it does: half a minute and more, as TCP has it, would hold
+    /// up a whole command for one dead node.
+    pub(super) fn bound(&mut self, session: &SessionSettings) {
+        self.session = session.clone();
+        if self.connection.get_connect_timeout().is_none() {
+            self.connection.connect_timeout(session.connect_timeout);
+        }
     }
 }
 
@@ -98,7 +108,8 @@ impl Draft {
     /// The node, if all that it needs could be read.
     pub(super) fn finish(self) -> Option<NodeSettings> {
         let address = self.address()?;
-        Some(NodeSettings { name: self.name?, id: self.id?, connection: self.connection?, address })
+        let session = SessionSettings::default();
+        Some(NodeSettings { name: self.name?, id: self.id?, connection: self.connection?, address, session })
     }
 }
 
@@ -164,9 +175,6 @@ fn connection(url: &str) -> Result<tokio_postgres::Config, String> {
     }
     if connection.get_hosts().is_empty() && connection.get_hostaddrs().is_empty() {
         return Err("names no host: put user@host between // and /database".into());
-    }
-    if connection.get_connect_timeout().is_none() {
-        connection.connect_timeout(CONNECT_TIMEOUT);
     }
     connection.application_name("dbmail-mesh");
     Ok(connection)

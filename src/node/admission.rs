@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{Endpoint, ask};
+use super::{Endpoint, ask, connect};
 use crate::domain::ids::{NodeId, Stride};
 use crate::error::{Error, Result};
 
@@ -310,8 +310,8 @@ async fn digests(a: &Side<'_>, b: &Side<'_>, highest: i64) -> Result<(Digests, D
 }
 
 async fn digest(client: &Client, highest: i64, gone: &[i64]) -> Result<Digests> {
-    // All the mail is looked at, once in the life of a node: this takes as long as it takes.
-    client.batch_execute("set statement_timeout = 0").await?;
+    // All the mail is looked at, once in the life of a node.
+    connect::allow_long_statements(client).await?;
     let rows = ask::rows(client, include_str!("../../sql/node/adopted_digest.sql"), &[&highest, &gone]).await;
     client.batch_execute("reset statement_timeout").await?;
     Ok(rows?

@@ -3,7 +3,7 @@
 //! Content first, locks last: bodies and headers are written before any lock is taken that dbmail may want. The locked part is one
 //! call to look and one to write, each bounded by the target's own time-outs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
@@ -27,7 +27,9 @@ const CONTENT_LOCK_MS: i32 = 20;
 /// Bounds of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The most bytes of part data in memory at once.
+    /// The most bytes of content in a batch, unless it is one message.
+    pub batch_bytes: u64,
+    /// The most bytes of content that are read before they are sent on.
     pub chunk_bytes: usize,
     /// How long the target may wait for, and hold, each of the locks that dbmail may want: milliseconds.
     pub lock_ms: i32,
@@ -48,6 +50,21 @@ pub struct Applied {
     pub aside: usize,
     /// What is left to do about MODSEQs.
     pub tides: Left,
+}
+
+/// What a batch is about, as the source has it now.
+pub struct Reading {
+    states: Vec<MessageState>,
+    tides: Tides,
+    /// Bytes of content that the target lacks.
+    pub bytes: u64,
+}
+
+impl Reading {
+    /// How many messages.
+    pub fn messages(&self) -> usize {
+        self.states.len()
+    }
 }
 
 /// Where a batch goes from and to.
@@ -78,6 +95,28 @@ pub struct Batch<'a> {
 }
 
 impl Route<'_> {
+    /// Reads what a batch is about. `beside` is a connection to the target.
+    ///
+    /// # Errors
+    /// `Transient`, `Unreachable`.
+    pub async fn read(&self, read: &SourceRead<'_>, beside: &Client, batch: Batch<'_>) -> Result<Reading> {
+        let (states, tides) =
+            futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
+        self.live();
+        let contents = states.iter().filter(|state| !state.incoming.dead);
+        let contents: BTreeMap<Wanted, u64> = contents
+            .map(|state| (Wanted { content: state.content, on_source: state.physmessage }, state.bytes))
+            .collect();
+        let mut bytes = contents.values().sum();
+        if bytes > self.bounds.batch_bytes {
+            // As a rule it is a flag that has changed, and the target has the content.
+            let here = content::find(beside, &contents.keys().copied().collect()).await?;
+            bytes =
+                contents.iter().filter(|(wanted, _)| !here.contains_key(&wanted.content)).map(|(_, bytes)| bytes).sum();
+        }
+        Ok(Reading { states, tides, bytes })
+    }
+
     /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target.
     ///
     /// # Errors
@@ -89,10 +128,8 @@ impl Route<'_> {
         target: &mut Client,
         beside: &Client,
         batch: Batch<'_>,
+        Reading { states, tides, .. }: Reading,
     ) -> Result<Applied> {
-        let (states, tides) =
-            futures_util::future::try_join(read.messages(&batch.keys.messages), read.tides(batch.tidal())).await?;
-        self.live();
         let small = read.entries(&batch.keys.entries).await?;
         let joining = Joining { source: self.source.id, here: self.here, lock_ms: self.bounds.lock_ms };
         let mailboxes = parents::join(read, target, joining, batch.keys, (&states, &small)).await?;

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod apply;
 mod arrival;
 pub mod ask;
+mod chunks;
 pub mod connect;
 pub mod content;
 pub mod cursor;
@@ -32,6 +33,7 @@ pub mod tides;
 pub mod verify;
 pub mod wait;
 
+use crate::config::SessionSettings;
 use crate::domain::ids::NodeId;
 use crate::migrate::SCHEMA_VERSION;
 
@@ -44,6 +46,8 @@ pub struct Endpoint {
     pub name: String,
     /// How to connect.
     pub config: tokio_postgres::Config,
+    /// What bounds each session.
+    pub session: SessionSettings,
     /// The schema version that this program works with. Tests play other programs.
     pub program: i32,
 }
@@ -56,6 +60,12 @@ impl std::fmt::Display for Endpoint {
 
 impl From<&crate::config::NodeSettings> for Endpoint {
     fn from(node: &crate::config::NodeSettings) -> Self {
-        Self { id: node.id, name: node.name.to_string(), config: node.connection.clone(), program: SCHEMA_VERSION }
+        Self {
+            id: node.id,
+            name: node.name.to_string(),
+            config: node.connection.clone(),
+            session: node.session.clone(),
+            program: SCHEMA_VERSION,
+        }
     }
 }

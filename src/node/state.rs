@@ -165,6 +165,8 @@ pub struct MessageState {
     pub content: ContentId,
     /// Its `physmessage_id` on the source.
     pub physmessage: i64,
+    /// The size of its content, as the source has it.
+    pub bytes: u64,
     /// POP3's UIDL.
     pub unique_id: String,
     /// 0 new, 1 seen by POP.
@@ -193,6 +195,7 @@ impl MessageState {
             marks,
             content: ContentId { origin: NodeId(row.get("origin_node")), id: row.get("origin_id") },
             physmessage: row.get("physmessage_id"),
+            bytes: u64::try_from(row.get::<_, i64>("bytes")).unwrap_or(0),
             unique_id: row.get("unique_id"),
             status: row.get("status"),
             modseq,

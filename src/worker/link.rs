@@ -49,6 +49,9 @@ const GIVES_WAY: u32 = 5;
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A link that has shown no sign of life for longer is told of: longer than a batch, and than any wait between two attempts.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2 * 600);
+/// Content is read and sent on in chunks of so many bytes at the most. Several copies of one are in memory at a time, and several batches may
+/// be under way; much smaller ones cost round trips.
+const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
@@ -152,20 +155,29 @@ impl Link {
                 self.vital.say("starting");
             }
             counters.link_started(&source, &target);
-            let error = match AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
+            let guard = self.guard.clone();
+            // A worker that is no longer the active one drops what it was about.
+            let session = guard.while_active(AssertUnwindSafe(self.session(&mut backoff)).catch_unwind());
+            let error = match session.await {
+                None => {
+                    self.lie_down();
+                    continue;
+                }
+                Some(Ok(Ok(()))) => continue,
+                Some(Ok(Err(error))) => error,
                 // A defect must not take a link away for ever without a word.
-                Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
+                Some(Err(_)) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
             self.vital.beat();
+            guard.heed(&error);
+            if error.kind() == Kind::Superseded {
+                self.lie_down();
+                tokio::time::sleep(backoff.wait()).await;
+                continue;
+            }
             counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
-            self.halt.forget();
-            if let Some(pulse) = self.hub.pulse(self.source, self.target) {
-                // A batch that timed out did not come to where this is said.
-                pulse.at_work.store(false, Ordering::Relaxed);
-            }
+            self.lie_down();
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
             // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
@@ -185,6 +197,18 @@ impl Link {
             }
             let wait = backoff.wait();
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
+        }
+    }
+
+    /// What it said of pauses no longer holds, and no batch is under way: one that broke off did not come to where that is said.
+    fn lie_down(&mut self) {
+        self.halt.forget();
+        if let Some(pulse) = self.hub.pulse(self.source, self.target) {
+            pulse.at_work.store(false, Ordering::Relaxed);
+        }
+        if !self.guard.is_active() {
+            // Another worker tells the target of the link meanwhile.
+            (self.reported, self.behind) = (None, ToldBehind::default());
         }
     }
 
@@ -341,11 +365,25 @@ impl Link {
         };
         pulse.at_work.store(true, Ordering::Relaxed);
         let begun = Instant::now();
-        let applied = route.apply(&read, &mut of_target, &beside, batch).await;
+        let reading = route.read(&read, &beside, batch).await;
+        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), self.hub.worker.batch_bytes);
+        if weighs > most && self.rows > 1 && reading.as_ref().is_ok_and(|reading| reading.messages() > 1) {
+            pulse.at_work.store(false, Ordering::Relaxed);
+            read.end().await?;
+            self.rows = lighter(self.rows.min(i64::try_from(keys.len()).unwrap_or(i64::MAX)), weighs, most);
+            return Ok((false, true));
+        }
+        let applied = match reading {
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Err(error) => Err(error),
+        };
         pulse.at_work.store(false, Ordering::Relaxed);
         let applied = match applied {
             Ok(applied) => {
-                self.rows = (self.rows * 2).min(most_rows(&self.hub));
+                // The next ones weigh as much, as a rule.
+                if weighs <= most / 2 {
+                    self.rows = (self.rows * 2).min(most_rows(&self.hub));
+                }
                 applied
             }
             Err(error) => {
@@ -414,13 +452,39 @@ impl Link {
 
     fn bounds(&self) -> Bounds {
         Bounds {
-            chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
+            batch_bytes: self.hub.worker.batch_bytes,
+            chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX),
             lock_ms: self.hub.lock_ms(),
             insists: self.transient >= GIVES_WAY,
         }
     }
 }
 
+/// How many rows a batch may have, where so many weighed more than they may.
+fn lighter(rows: i64, weighed: u64, most: u64) -> i64 {
+    let fitting = u128::from(most) * u128::from(rows.unsigned_abs()) / u128::from(weighed.max(1));
+    i64::try_from(fitting).unwrap_or(i64::MAX).clamp(1, (rows - 1).max(1))
+}
+
 fn most_rows(hub: &Hub) -> i64 {
     i64::try_from(hub.worker.batch_messages).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_weighs_too_much_is_cut_to_what_fits_and_always_gets_smaller() {
+        for (rows, weighed, most, fits) in [
+            (200, 20, 10, 100),
+            (200, 2000, 10, 1),
+            (200, 11, 10, 181),
+            (2, 11, 10, 1),
+            (3, u64::MAX, 1, 1),
+            (10, 11, 10, 9),
+        ] {
+            assert_eq!(lighter(rows, weighed, most), fits, "{rows} of {weighed}");
+        }
+    }
 }

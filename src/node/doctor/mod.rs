@@ -83,6 +83,8 @@ pub struct Expected<'a> {
     pub stride: Stride,
     /// The settings' bound of locks.
     pub lock_bound: Duration,
+    /// The settings' most sessions of a worker for reading, and for writing.
+    pub sessions: usize,
 }
 
 /// Examines nodes, all at once. Changes nothing and never fails: what could not be asked is a finding.
@@ -127,7 +129,7 @@ fn judge(name: &str, answers: &Answers, expected: Expected<'_>) -> Vec<Finding> 
     found.ok("reachable", "yes");
     install(name, answers, expected, &mut found);
     if let Some(server) = &answers.server {
-        server::judge(server, expected.lock_bound, &mut found);
+        server::judge(server, expected, &mut found);
     }
     if let Some(installed) = &answers.installed {
         installed::judge(installed, expected.set, &mut found);

@@ -20,6 +20,11 @@ impl WorkerProcess {
 
     /// With settings from the command line besides.
     pub fn start_with(mesh: &Mesh, arguments: &[&str]) -> Self {
+        Self::start_for(mesh, arguments, &[])
+    }
+
+    /// Only for the named nodes, if any are named.
+    pub fn start_for(mesh: &Mesh, arguments: &[&str], nodes: &[&str]) -> Self {
         let mut settings = tempfile::NamedTempFile::new().unwrap();
         writeln!(settings, "[mesh]\nstride = {}", mesh.mesh.stride).unwrap();
         writeln!(settings, "settle_after = \"{}ms\"", mesh.mesh.settle_after.as_millis()).unwrap();
@@ -38,11 +43,23 @@ impl WorkerProcess {
             .args(["--set", "health.listen="])
             .args(arguments)
             .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| "info".into()), "run"])
+            .args(nodes.iter().flat_map(|node| ["--node", node]))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         Self { child, _settings: settings }
+    }
+
+    /// Sends it a signal, by name.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// SIGKILL.
