@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test test-matrix demo busy faults verify-million lint deny deb package-files needs
+.PHONY: test test-matrix demo busy faults limits verify-million lint deny deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -24,6 +24,12 @@ busy: needs
 # FAULTS faults at random under traffic on three clusters, and what came of it. 200 take a quarter of an hour; DBMAIL_MESH_SEED repeats a run.
 faults: needs
 	FAULTS=$${FAULTS:-200} $(CARGO) test --release --locked --test it whatever_happens_to_the_databases -- --nocapture
+
+# What the worker takes of memory: LIMITS_MESSAGES changes of a backlog (and a tenth of that), messages of 100 MB, of LIMITS_ROWS headers, and
+# twenty links at once. Takes half an hour, and some gigabytes in the temporary folder.
+limits: needs
+	LIMITS_MESSAGES=$${LIMITS_MESSAGES:-1000000} LIMITS_ROWS=$${LIMITS_ROWS:-1000000} \
+	  $(CARGO) test --release --locked --test it memory_ -- --include-ignored --nocapture --test-threads 1
 
 # How long `verify` takes for VERIFY_MESSAGES messages on each of two nodes. Takes minutes, and 3 GB in the temporary folder.
 verify-million: needs

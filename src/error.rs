@@ -19,6 +19,8 @@ pub enum Kind {
     Refused,
     /// A statement failed in a way that is likely to pass: lock or statement time-out, serialization, shutdown.
     Transient,
+    /// Another worker writes to the node now, in a term of its own: this one stands by.
+    Superseded,
     /// Data that cannot be read or written: a value, a row, a constraint.
     Data,
     /// A defect of this program.
@@ -72,7 +74,7 @@ impl Error {
 
     /// Whether the same call may succeed later without anyone's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Transient | Kind::Unreachable)
+        matches!(self.kind, Kind::Transient | Kind::Unreachable | Kind::Superseded)
     }
 
     /// What the reader can do, if there is something.
@@ -84,7 +86,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Unreachable | Kind::Transient => 3,
+            Kind::Unreachable | Kind::Transient | Kind::Superseded => 3,
             Kind::Refused => 4,
             Kind::Data | Kind::Internal => 5,
         }

@@ -10,6 +10,8 @@ pub(crate) fn kind(code: &str) -> Kind {
     match code {
         // Ours: the schema does not admit this program (dbmail_mesh.admit_program).
         "DM001" => Kind::Refused,
+        // Ours: the term of this worker is over (dbmail_mesh.hold_term).
+        "DM002" => Kind::Superseded,
         // lock_not_available, query_canceled, and the time-outs of an idle, or of any, transaction: whoever is in the way goes.
         "55P03" | "57014" | "25P03" | "25P04" => Kind::Transient,
         // Wrong password, no such role, no such database: nobody's retry helps, but it is the database that says so.

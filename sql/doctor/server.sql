@@ -9,7 +9,8 @@ select jsonb_build_object(
   'sees_others', pg_has_role('pg_read_all_stats', 'usage'),
   'program', nullif(current_setting('dbmail_mesh.program', true), ''),
   'settings', (
-    select jsonb_object_agg(s.name, s.setting) from pg_settings s
+    -- As a session of this role begins: the one that asks has bounds of its own by now.
+    select jsonb_object_agg(s.name, s.reset_val) from pg_settings s
     where s.name in ('synchronous_commit', 'fsync', 'full_page_writes', 'autovacuum', 'track_counts', 'max_connections',
                      'superuser_reserved_connections', 'reserved_connections', 'deadlock_timeout', 'lock_timeout', 'statement_timeout',
                      'idle_session_timeout', 'default_transaction_isolation', 'default_transaction_read_only',

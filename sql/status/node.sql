@@ -1,7 +1,6 @@
 -- What a node knows of itself, and what changes from second to second. Cheap, however much mail there is.
 -- A node that stays out of the mesh belongs to none: out_reason says why. dismissed: peers that are out by what this node knows.
 -- began_at: when it was installed, or joined anew; came_with_mail: with mail that was there before, and never joined anew.
--- The lock is that of sql/target/lock_worker.sql: whoever holds it writes to this node.
 select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as installed_stride,
        case when n.left_at is null then n.mesh_id::text end as mesh_id,
        case when n.left_at is not null then coalesce(n.left_why, 'it was taken out') end as out_reason,
@@ -12,7 +11,8 @@ select clock_timestamp() as asked_at, n.node_id as installed_id, n.stride as ins
        (select count(*) from dbmail_mesh.moved_reader r
         join dbmail_mesh.link_status s on s.source_id = r.node_id and dbmail_mesh.is_gone(s.state) and s.since = r.lost_at
         where not r.complete) as readers_waiting,
-       w.pid is not null as worker_active, w.since as worker_since
+       w.is_active as worker_active, case when w.is_active then w.since end as worker_since,
+       case when w.is_active then w.held_by end as worker_name, w.term as worker_term
 from dbmail_mesh.local_node n
 cross join (select max(i.ended_at) as ended_at from dbmail_mesh.former_incarnation i) f
 cross join (
@@ -25,11 +25,4 @@ cross join (
          coalesce(greatest(extract(epoch from clock_timestamp() - min(a.first_seen)), 0), 0)::double precision as set_aside_oldest_seconds
   from dbmail_mesh.set_aside a
 ) s
-left join lateral (
-  select k.pid, a.backend_start as since
-  from pg_locks k
-  left join pg_stat_activity a on a.pid = k.pid
-  where k.locktype = 'advisory' and k.granted and k.classid = 1684169070 and k.objid = 0 and k.objsubid = 2
-    and k.database = (select d.oid from pg_database d where d.datname = current_database())
-  limit 1
-) w on true
+cross join dbmail_mesh.active_worker w

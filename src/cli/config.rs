@@ -110,8 +110,8 @@ fn password(settings: &Settings, at: usize) -> &'static str {
 type Section = (&'static str, Vec<(&'static str, Value)>);
 
 /// The values by section, durations and sizes as people write them.
-fn sections(settings: &Settings) -> [Section; 4] {
-    let Settings { mesh, worker, log, health, .. } = settings;
+fn sections(settings: &Settings) -> [Section; 5] {
+    let Settings { mesh, worker, session, log, health, .. } = settings;
     let format = match log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
@@ -136,8 +136,19 @@ fn sections(settings: &Settings) -> [Section; 4] {
                 ("poll_max", json!(show_duration(worker.poll_max))),
                 ("retry_max", json!(show_duration(worker.retry_max))),
                 ("relay_after", json!(show_duration(worker.relay_after))),
+                ("lease", json!(show_duration(worker.lease))),
+                ("sessions", json!(worker.sessions)),
                 ("outbox_keep", json!(show_duration(worker.outbox_keep))),
                 ("outbox_rows_max", json!(worker.outbox_rows_max)),
+            ],
+        ),
+        (
+            "session",
+            vec![
+                ("connect_timeout", json!(show_duration(session.connect_timeout))),
+                ("statement_timeout", json!(show_duration(session.statement_timeout))),
+                ("lock_timeout", json!(show_duration(session.lock_timeout))),
+                ("idle_in_transaction_timeout", json!(show_duration(session.idle_in_transaction_timeout))),
             ],
         ),
         ("log", vec![("format", json!(format)), ("level", json!(log.level))]),

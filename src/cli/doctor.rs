@@ -54,7 +54,12 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
     }
     let dbmail_conf = args.dbmail_conf.unwrap_or_else(|| DBMAIL_CONF.into());
     let set = MigrationSet::embedded()?;
-    let expected = Expected { set: &set, stride: settings.mesh.stride, lock_bound: settings.mesh.lock_bound };
+    let expected = Expected {
+        set: &set,
+        stride: settings.mesh.stride,
+        lock_bound: settings.mesh.lock_bound,
+        sessions: settings.worker.sessions,
+    };
     let report = examine(&nodes, expected, Some(&dbmail_conf)).await;
     let worst = report.worst();
     if args.json {

@@ -9,6 +9,7 @@ mod problems;
 mod protection;
 mod secret;
 mod section;
+mod session;
 mod source;
 mod units;
 mod url;
@@ -23,6 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
+pub use session::SessionSettings;
 pub use units::{duration, show_duration, show_size};
 pub use url::Reach;
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub mesh: MeshSettings,
     /// How the worker works.
     pub worker: WorkerSettings,
+    /// What bounds each session with a node.
+    pub session: SessionSettings,
     /// How it logs.
     pub log: LogSettings,
     /// Where it tells how it and the nodes are.
@@ -124,6 +128,10 @@ pub struct WorkerSettings {
     pub retry_max: Duration,
     /// For how long nothing is heard of a node before what it gave to others is taken over from these.
     pub relay_after: Duration,
+    /// A worker that has been silent for longer is no longer the active one: another takes over.
+    pub lease: Duration,
+    /// The most sessions for reading from a node, and the most for writing to it.
+    pub sessions: usize,
     /// How long changes that every peer has applied stay in the outbox.
     pub outbox_keep: Duration,
     /// The most rows of an outbox. Past it the oldest go, and whoever has not applied them has to join again.
@@ -139,6 +147,8 @@ impl Default for WorkerSettings {
             poll_max: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             relay_after: Duration::from_secs(10),
+            lease: Duration::from_secs(5),
+            sessions: 8,
             outbox_keep: MINUTE,
             outbox_rows_max: 20_000_000,
         }
@@ -231,16 +241,20 @@ impl Settings {
     }
 }
 
+const SECTIONS: [&str; 6] = ["[mesh]", "[worker]", "[session]", "[log]", "[health]", "[[node]]"];
+
 /// Builds the settings from the tree. `None` when too little is usable; `problems` then says why.
 fn build(mut tree: HashMap<String, Value>, folder: &Path, problems: &mut Problems) -> Option<Settings> {
     let mesh = mesh(tree.remove("mesh"), problems);
     let worker = worker(tree.remove("worker"), problems);
+    let session = session::read(tree.remove("session"), problems);
     let log = log(tree.remove("log"), problems);
     let health = health(tree.remove("health"), problems);
-    let nodes = nodes(tree.remove("node"), mesh.as_ref().map(|mesh| mesh.stride), folder, problems);
+    let mut nodes = nodes(tree.remove("node"), mesh.as_ref().map(|mesh| mesh.stride), folder, problems);
+    nodes.iter_mut().for_each(|node| node.bound(&session));
     let rest = Value::new(None, ValueKind::Table(tree));
-    Section::new("", Some(rest), &["[mesh]", "[worker]", "[log]", "[health]", "[[node]]"], problems).done();
-    Some(Settings { mesh: mesh?, worker, log, health, nodes })
+    Section::new("", Some(rest), &SECTIONS, problems).done();
+    Some(Settings { mesh: mesh?, worker, session, log, health, nodes })
 }
 
 fn mesh(value: Option<Value>, problems: &mut Problems) -> Option<MeshSettings> {
@@ -277,6 +291,8 @@ fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
         "poll_max",
         "retry_max",
         "relay_after",
+        "lease",
+        "sessions",
         "outbox_keep",
         "outbox_rows_max",
     ];
@@ -290,6 +306,9 @@ fn worker(value: Option<Value>, problems: &mut Problems) -> WorkerSettings {
     worker.poll_min = section.duration("poll_min", first, MILLISECOND..=worker.poll_max);
     worker.retry_max = section.duration("retry_max", worker.retry_max, 100 * MILLISECOND..=HOUR);
     worker.relay_after = section.duration("relay_after", worker.relay_after, SECOND..=HOUR);
+    worker.lease = section.duration("lease", worker.lease, 2 * SECOND..=5 * MINUTE);
+    let sessions = section.number("sessions", 5..=64).and_then(|n| usize::try_from(n).ok());
+    worker.sessions = sessions.unwrap_or(worker.sessions);
     worker.outbox_keep = section.duration("outbox_keep", worker.outbox_keep, Duration::ZERO..=30 * DAY);
     let rows = section.number("outbox_rows_max", 10_000..=1_000_000_000_000);
     worker.outbox_rows_max = rows.unwrap_or(worker.outbox_rows_max);

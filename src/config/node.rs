@@ -7,6 +7,7 @@ use ::config::{Map, Value, ValueKind};
 
 use super::problems::Problems;
 use super::section::Section;
+use super::session::SessionSettings;
 use super::url::{self, Reach};
 use super::{STRIDE_MAX, protection, secret};
 use crate::domain::ids::{NodeId, Stride};
@@ -56,6 +57,8 @@ pub struct NodeSettings {
     pub reach: Reach,
     /// `host[:port]/database` for messages; never holds a password.
     pub address: String,
+    /// What bounds each session with it.
+    pub session: SessionSettings,
 }
 
 impl NodeSettings {
@@ -75,6 +78,15 @@ impl NodeSettings {
     /// Whether mail and password go over a network in clear text.
     pub fn is_open(&self) -> bool {
         self.reach == Reach::Remote && self.tls.mode() == Mode::Disable
+    }
+
+    /// Bounds its sessions. How long to wait for a connection says the URL, if it does: half a minute and more, as TCP has it, would hold
+    /// up a whole command for one dead node.
+    pub(super) fn bound(&mut self, session: &SessionSettings) {
+        self.session = session.clone();
+        if self.connection.get_connect_timeout().is_none() {
+            self.connection.connect_timeout(session.connect_timeout);
+        }
     }
 }
 
@@ -100,7 +112,8 @@ impl Draft {
     /// The node, if all that it needs could be read.
     pub(super) fn finish(self) -> Option<NodeSettings> {
         let (connection, tls, reach) = self.way?;
-        Some(NodeSettings { name: self.name?, id: self.id?, connection, tls, reach, address: self.address? })
+        let session = SessionSettings::default();
+        Some(NodeSettings { name: self.name?, id: self.id?, connection, tls, reach, address: self.address?, session })
     }
 }
 

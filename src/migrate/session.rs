@@ -8,8 +8,9 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::report::together;
-use crate::config::{NodeSettings, show_duration};
+use crate::config::{NodeSettings, SessionSettings, show_duration};
 use crate::error::{Error, Kind, Result};
+use crate::node::connect::LONG_STATEMENT;
 
 /// The advisory lock that a runner holds on a database while it migrates it: "dbmesh" in ASCII, then 1.
 pub const MIGRATION_LOCK: i64 = 0x6462_6d65_7368_0001;
@@ -38,6 +39,8 @@ impl<'a> Session<'a> {
                 tracing::debug!(error = %Error::from(error), "connection ended");
             }
         });
+        let bounds = SessionSettings { statement_timeout: LONG_STATEMENT, ..node.session.clone() };
+        bounds.set_on(&client).await.map_err(|error| cannot(&error))?;
         Ok(Self { node, client })
     }
 

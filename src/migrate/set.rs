@@ -73,6 +73,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0025_programs",
     "0026_relay",
     "0027_aside",
+    "0028_terms",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

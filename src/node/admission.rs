@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
-use super::Endpoint;
 use super::ask::{self, Columns as _, corrupt_peer};
+use super::{Endpoint, connect};
 use crate::domain::ids::{NodeId, Stride};
 use crate::error::{Error, Result};
 
@@ -316,8 +316,8 @@ async fn digests(a: &Side<'_>, b: &Side<'_>, highest: i64) -> Result<(Digests, D
 }
 
 async fn digest(client: &Client, highest: i64, gone: &[i64]) -> Result<Digests> {
-    // All the mail is looked at, once in the life of a node: this takes as long as it takes.
-    client.batch_execute("set statement_timeout = 0").await?;
+    // All the mail is looked at, once in the life of a node.
+    connect::allow_long_statements(client).await?;
     let rows = ask::rows(client, include_str!("../../sql/node/adopted_digest.sql"), &[&highest, &gone]).await;
     client.batch_execute("reset statement_timeout").await?;
     let digest = |row: &Row| {

@@ -3,7 +3,7 @@
 //! Content first, locks last: bodies and headers are written before any lock is taken that dbmail may want. The locked part is one
 //! call to look and one to write, each bounded by the target's own time-outs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
@@ -29,7 +29,9 @@ const CONTENT_LOCK_MS: i32 = 20;
 /// Bounds of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The most bytes of part data in memory at once.
+    /// The most bytes of content in a batch, unless it is one message.
+    pub batch_bytes: u64,
+    /// The most bytes of content that are read before they are sent on.
     pub chunk_bytes: usize,
     /// How long the target may wait for, and hold, each of the locks that dbmail may want: milliseconds.
     pub lock_ms: i32,
@@ -50,6 +52,24 @@ pub struct Applied {
     pub aside: usize,
     /// What is left to do about MODSEQs.
     pub tides: Left,
+}
+
+/// What a batch is about, as the source has it now.
+pub struct Reading {
+    states: Vec<MessageState>,
+    /// Messages that cannot be what they are said to be.
+    refused: Vec<Aside>,
+    tides: Tides,
+    limits: sound::Limits,
+    /// Bytes of content that the target lacks.
+    pub bytes: u64,
+}
+
+impl Reading {
+    /// How many messages.
+    pub fn messages(&self) -> usize {
+        self.states.len()
+    }
 }
 
 /// Where a batch goes from and to.
@@ -82,6 +102,31 @@ pub struct Batch<'a> {
 }
 
 impl Route<'_> {
+    /// Reads what a batch is about. `beside` is a connection to the target.
+    ///
+    /// # Errors
+    /// `Transient`, `Unreachable`; `Refused`: nothing that the source tells can be relied on.
+    pub async fn read(&self, read: &SourceRead<'_>, beside: &Client, batch: Batch<'_>) -> Result<Reading> {
+        let (limits, (tides, clock)) = try_join(store::limits(beside), read.tides(batch.tidal())).await?;
+        sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
+            Error::refused(apart, "set the clocks right; what was written last could not be told from what was first")
+        })?;
+        let messages = read.messages(&batch.keys.messages, &limits).await?;
+        self.live();
+        let contents = messages.states.iter().filter(|state| !state.incoming.dead);
+        let contents: BTreeMap<Wanted, u64> = contents
+            .map(|state| (Wanted { content: state.content, on_source: state.physmessage }, state.bytes))
+            .collect();
+        let mut bytes = contents.values().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        if bytes > self.bounds.batch_bytes {
+            // As a rule it is a flag that has changed, and the target has the content.
+            let here = content::find(beside, &contents.keys().copied().collect()).await?;
+            let lacking = contents.iter().filter(|(wanted, _)| !here.contains_key(&wanted.content));
+            bytes = lacking.fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        }
+        Ok(Reading { states: messages.states, refused: messages.aside, tides, limits, bytes })
+    }
+
     /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target.
     ///
     /// # Errors
@@ -93,15 +138,10 @@ impl Route<'_> {
         target: &mut Client,
         beside: &Client,
         batch: Batch<'_>,
+        reading: Reading,
     ) -> Result<Applied> {
-        let (limits, (tides, clock)) = try_join(store::limits(beside), read.tides(batch.tidal())).await?;
-        sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
-            Error::refused(apart, "set the clocks right; what was written last could not be told from what was first")
-        })?;
-        let messages = read.messages(&batch.keys.messages, &limits).await?;
+        let Reading { states, tides, limits, refused: unread, .. } = reading;
         let small = read.entries(&batch.keys.entries, &limits).await?;
-        self.live();
-        let states = messages.states;
         let joining = Joining {
             source: self.source.id,
             here: self.here,
@@ -111,7 +151,7 @@ impl Route<'_> {
         };
         let parents = parents::join(read, target, joining, batch.keys, (&states, &small.states)).await?;
         let mut refused = entries::join(target, joining, &small.states).await?;
-        refused.extend([messages.aside, small.aside, parents.aside, tides.aside().to_vec()].concat());
+        refused.extend([unread, small.aside, parents.aside, tides.aside().to_vec()].concat());
         let mailboxes = parents.mailboxes;
         self.live();
         let transaction = target.transaction().await?;

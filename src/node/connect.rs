@@ -2,39 +2,41 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, Config};
 
 use super::Endpoint;
+use crate::config::SessionSettings;
 use crate::error::{Error, Kind, Result};
 use crate::tls::Driven;
 
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to greet, over and above accepting the connection: one that is silent is as good as unreachable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a task waits for a session of a pool. It is tried again, so that no two tasks wait for one another for ever.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone: keepalives do not look while data is under way.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
-/// The same on the server's side, in milliseconds: a worker that has vanished must not keep its slots, nor its locks, for the two hours that
-/// an operating system waits by itself.
-const DEAD_AFTER_MS: u32 = 15_000;
-/// When keepalives begin, and between two of them, on both sides.
-const KEEPALIVES_IDLE_S: u32 = 10;
-const KEEPALIVES_INTERVAL_S: u32 = 5;
-/// So many without an answer end a connection.
+/// Keepalives: a peer that is silent on a quiet connection is gone after 25 s. Both ends look: the server ends sessions of a machine that is
+/// off, which would otherwise take up connections for two hours.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(10);
+/// Between two of them.
+const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
+/// So many without an answer.
 const KEEPALIVES_COUNT: u32 = 3;
-/// A statement that runs longer than this outside a locked section is stuck: a batch of large content takes a few seconds.
-const STATEMENT_TIMEOUT_MS: u32 = 120_000;
-/// Nothing of the worker's waits longer than this for a lock, wherever it is not bounded tighter.
-const LOCK_TIMEOUT_MS: u32 = 2_000;
-/// A session whose worker has vanished lets go of its transaction after this.
-const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
-/// Sessions of a pool of one node. A worker has two a node, see `worker::hub`.
+/// Sessions of a pool of one node, for commands.
 const POOL_SIZE: usize = 8;
-/// The most sessions that a worker has on a node: two pools, the listener, the worker lock.
-pub const SESSIONS_OF_A_WORKER: i64 = 2 * POOL_SIZE as i64 + 2;
+/// Sessions of a worker with one node that settle: one mailbox at a time, and a look at what is late.
+pub const SETTLING: usize = 4;
+
+/// The most sessions that a worker has with a node, of which `sessions` for reading and as many for writing: besides those that settle,
+/// the listener and the worker lock.
+pub const fn sessions_of_a_worker(sessions: usize) -> usize {
+    2 * sessions + SETTLING + 2
+}
+
+/// A statement that reads a whole node, or changes one, may take as long as this: a migration, and the proof that two nodes have the same
+/// mail (ten million messages take minutes).
+pub const LONG_STATEMENT: Duration = Duration::from_secs(3600);
 
 /// Settings of every session: its name, the schema version that we know (see [`super::schema`]), and bounds that the server itself enforces. No JIT: our statements join a few hundred
 /// keys, but are planned as if for many more as long as tables have not been analyzed, and compiling one takes 50 to 250 ms where
@@ -42,19 +44,24 @@ pub const SESSIONS_OF_A_WORKER: i64 = 2 * POOL_SIZE as i64 + 2;
 fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
     let (mut config, program) = (endpoint.config.clone(), endpoint.program);
     let own = config.get_options().map(str::to_owned).unwrap_or_default();
+    let bounds = &endpoint.session;
     config
         .application_name(format!("dbmail-mesh {role}"))
-        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(DEAD_AFTER)
-        .keepalives_idle(Duration::from_secs(KEEPALIVES_IDLE_S.into()))
-        .keepalives_interval(Duration::from_secs(KEEPALIVES_INTERVAL_S.into()))
+        .keepalives_idle(KEEPALIVES_IDLE)
+        .keepalives_interval(KEEPALIVES_INTERVAL)
         .keepalives_retries(KEEPALIVES_COUNT)
         .options(format!(
-            "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
-             -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c log_parameter_max_length_on_error=0 -c tcp_keepalives_idle={KEEPALIVES_IDLE_S} -c tcp_keepalives_interval={KEEPALIVES_INTERVAL_S} \
-             -c tcp_keepalives_count={KEEPALIVES_COUNT} -c tcp_user_timeout={DEAD_AFTER_MS} \
-             -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
+            "{own} -c datestyle=ISO -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+             -c tcp_keepalives_idle={} -c tcp_keepalives_interval={} -c tcp_keepalives_count={KEEPALIVES_COUNT} \
+             -c tcp_user_timeout={} -c client_min_messages=warning -c log_parameter_max_length_on_error=0 -c jit=off -c dbmail_mesh.program={program} \
+             -c default_transaction_isolation=read\\ committed",
+            bounds.statement_timeout.as_millis(),
+            bounds.lock_timeout.as_millis(),
+            bounds.idle_in_transaction_timeout.as_millis(),
+            KEEPALIVES_IDLE.as_secs(),
+            KEEPALIVES_INTERVAL.as_secs(),
+            DEAD_AFTER.as_millis(),
         ));
     config
 }
@@ -68,7 +75,8 @@ impl Endpoint {
         self.connect_with(with_session_settings(self, role)).await
     }
 
-    /// Opens a connection without bounds: it has the settings that any session of this role in this database has.
+    /// Opens a connection with the settings that any session of this role in this database has, as `pg_settings.reset_val` tells. Its own
+    /// bounds are set only then: those that are sent with a connection would take their place.
     ///
     /// # Errors
     /// As for [`connect`](Self::connect).
@@ -77,9 +85,10 @@ impl Endpoint {
         let own = config.get_options().map(str::to_owned).unwrap_or_default();
         config
             .application_name(format!("dbmail-mesh {role}"))
-            .connect_timeout(CONNECT_TIMEOUT)
             .options(format!("{own} -c dbmail_mesh.program={}", self.program));
-        self.connect_with(config).await
+        let client = self.connect_with(config).await?;
+        self.session.set_on(&client).await?;
+        Ok(client)
     }
 
     async fn connect_with(&self, config: Config) -> Result<Client> {
@@ -101,13 +110,36 @@ impl Endpoint {
     /// # Errors
     /// `Internal` when the pool cannot be built.
     pub fn pool(&self, role: &str) -> Result<Pool> {
+        self.pool_of(with_session_settings(self, role), POOL_SIZE)
+    }
+
+    /// The same of a worker, with up to `size` sessions.
+    ///
+    /// # Errors
+    /// As for [`pool`](Self::pool).
+    pub fn pool_of_worker(&self, role: &str, size: usize) -> Result<Pool> {
+        self.pool_of(with_session_settings(self, role), size)
+    }
+
+    /// A pool of the active worker: what it writes is written in this term, or not at all (`dbmail_mesh.hold_term`).
+    ///
+    /// # Errors
+    /// As for [`pool`](Self::pool).
+    pub fn pool_of_term(&self, term: i64, size: usize) -> Result<Pool> {
+        let mut config = with_session_settings(self, &format!("writer {term}"));
+        let options = config.get_options().map(str::to_owned).unwrap_or_default();
+        config.options(format!("{options} -c dbmail_mesh.term={term}"));
+        self.pool_of(config, size)
+    }
+
+    fn pool_of(&self, config: Config, size: usize) -> Result<Pool> {
         let manager = Manager::from_config(
-            with_session_settings(self, role),
+            config,
             self.tls.connector(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         Pool::builder(manager)
-            .max_size(POOL_SIZE)
+            .max_size(size)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(ANSWER_TIMEOUT))
             .wait_timeout(Some(WAIT_TIMEOUT))
@@ -122,6 +154,31 @@ impl Endpoint {
     pub(super) async fn connect_listener(&self) -> Result<(Client, Driven)> {
         let config = with_session_settings(self, "listener");
         self.tls.connect(&config).await.map_err(|error| error.context(format!("{self}: cannot connect the listener")))
+    }
+}
+
+/// Lets statements of a session take long (see [`LONG_STATEMENT`]) until `reset statement_timeout`.
+///
+/// # Errors
+/// `Unreachable`.
+pub async fn allow_long_statements(client: &impl GenericClient) -> Result<()> {
+    Ok(client.batch_execute(&format!("set statement_timeout = {}", LONG_STATEMENT.as_millis())).await?)
+}
+
+impl SessionSettings {
+    /// Sets the bounds in a session that has begun without.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub async fn set_on(&self, client: &Client) -> Result<()> {
+        let Self { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = self;
+        let set = format!(
+            "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}",
+            statement_timeout.as_millis(),
+            lock_timeout.as_millis(),
+            idle_in_transaction_timeout.as_millis()
+        );
+        Ok(client.batch_execute(&set).await?)
     }
 }
 

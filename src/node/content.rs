@@ -2,15 +2,14 @@
 //! transaction. What is held in memory is bounded by a chunk, not by the batch or by the largest part.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
-use futures_util::TryStreamExt;
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::types::FromSql;
 
 use super::ask::{self, Columns as _, corrupt};
+use super::chunks::Chunks;
 use super::state::ContentId;
 use crate::domain::budget::{PHYSMESSAGE_ID_LAST, PHYSMESSAGE_IDS_KEPT};
 use crate::error::{Error, Kind, Result};
@@ -155,27 +154,21 @@ impl Shipment<'_, '_, '_> {
     }
 
     async fn parts(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
-        let chunk_bytes = self.chunk_bytes as i64;
-        let statement = self.source.prepare_cached(include_str!("../../sql/source/read_parts.sql")).await?;
-        let params: [&(dyn ToSql + Sync); 2] = [&on_source, &chunk_bytes];
-        let mut rows = pin!(self.source.query_raw(&statement, params).await?);
-        let mut chunk: Vec<Row> = Vec::new();
-        let mut bytes = 0;
+        let slice_bytes = self.chunk_bytes as i64;
+        let params: ask::Params<'_> = &[&on_source, &slice_bytes];
+        let read = include_str!("../../sql/source/read_parts.sql");
+        let mut chunks = Chunks::of(self.source, read, params, self.chunk_bytes).await?;
         let mut sliced: Vec<Row> = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            if row.read::<Option<&[u8]>>("data")?.is_none() {
-                sliced.push(row);
-                continue;
+        loop {
+            let chunk = chunks.next().await?;
+            if chunk.is_empty() {
+                break;
             }
-            bytes += size(&row, "bytes")?;
-            chunk.push(row);
-            if bytes >= chunk_bytes {
-                self.store_parts(&chunk, ids).await?;
-                chunk.clear();
-                bytes = 0;
-            }
+            let (whole, large): (Vec<Row>, Vec<Row>) =
+                chunk.into_iter().partition(|row| row.get::<_, Option<&[u8]>>("data").is_some());
+            sliced.extend(large);
+            self.store_parts(&whole, ids).await?;
         }
-        self.store_parts(&chunk, ids).await?;
         for (part_no, row) in sliced.iter().enumerate() {
             self.store_in_slices(part_no as i64, row, ids).await?;
         }
@@ -254,8 +247,19 @@ impl Shipment<'_, '_, '_> {
     }
 
     async fn headers(&self, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
-        let rows = ask::rows(self.source, include_str!("../../sql/source/read_headers.sql"), &[&on_source]).await?;
-        let rows = placed(&rows, ids)?;
+        let read = include_str!("../../sql/source/read_headers.sql");
+        let mut chunks = Chunks::of(self.source, read, &[&on_source], self.chunk_bytes).await?;
+        loop {
+            let rows = chunks.next().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            self.store_headers(&rows, ids).await?;
+        }
+    }
+
+    async fn store_headers(&self, rows: &[Row], ids: &BTreeMap<i64, i64>) -> Result<()> {
+        let rows = placed(rows, ids)?;
         let names: Vec<&str> = column(&rows, "headername")?;
         let distinct: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         ask::run(self.names, include_str!("../../sql/target/create_headernames.sql"), &[&distinct]).await?;
@@ -280,13 +284,18 @@ impl Shipment<'_, '_, '_> {
 
     /// Envelopes and references: a physmessage and a text.
     async fn texts(&self, read: &str, store: &str, on_source: &[i64], ids: &BTreeMap<i64, i64>) -> Result<()> {
-        let rows = ask::rows(self.source, read, &[&on_source]).await?;
-        let rows = placed(&rows, ids)?;
-        let texts: Vec<&str> = column(&rows, "content")?;
-        let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
-        ask::run(self.target, store, &[&physmessages, &texts]).await?;
-        self.stored();
-        Ok(())
+        let mut chunks = Chunks::of(self.source, read, &[&on_source], self.chunk_bytes).await?;
+        loop {
+            let rows = chunks.next().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let rows = placed(&rows, ids)?;
+            let texts: Vec<&str> = column(&rows, "content")?;
+            let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
+            ask::run(self.target, store, &[&physmessages, &texts]).await?;
+            self.stored();
+        }
     }
 }
 

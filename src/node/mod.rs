@@ -7,6 +7,7 @@ pub mod apply;
 mod arrival;
 pub mod aside;
 pub mod ask;
+mod chunks;
 pub mod connect;
 pub mod content;
 pub mod cursor;
@@ -35,6 +36,7 @@ pub mod tides;
 pub mod verify;
 pub mod wait;
 
+use crate::config::SessionSettings;
 use crate::domain::ids::NodeId;
 use crate::migrate::SCHEMA_VERSION;
 use crate::tls::Tls;
@@ -50,6 +52,8 @@ pub struct Endpoint {
     pub config: tokio_postgres::Config,
     /// How the connection is protected.
     pub tls: Tls,
+    /// What bounds each session.
+    pub session: SessionSettings,
     /// The schema version that this program works with. Tests play other programs.
     pub program: i32,
 }
@@ -67,6 +71,7 @@ impl From<&crate::config::NodeSettings> for Endpoint {
             name: node.name.to_string(),
             config: node.connection.clone(),
             tls: node.tls.clone(),
+            session: node.session.clone(),
             program: SCHEMA_VERSION,
         }
     }

@@ -199,6 +199,8 @@ pub struct MessageState {
     pub content: ContentId,
     /// Its `physmessage_id` on the source.
     pub physmessage: i64,
+    /// The size of its content, as the source has it.
+    pub bytes: u64,
     /// POP3's UIDL.
     pub unique_id: String,
     /// 0 new, 1 seen by POP.
@@ -227,6 +229,8 @@ impl MessageState {
             marks,
             content: ContentId { origin: NodeId(row.read("origin_node")?), id: row.read("origin_id")? },
             physmessage: row.read("physmessage_id")?,
+            bytes: u64::try_from(row.read::<i64>("bytes")?)
+                .map_err(|_| corrupt("the size of its content is negative"))?,
             unique_id: row.read("unique_id")?,
             status: row.read("status")?,
             modseq,

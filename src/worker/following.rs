@@ -13,6 +13,9 @@ use crate::node::tides::{Left, Tides};
 /// once more after that has ended.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// The most mailboxes looked at with one batch. After a backlog there may be as many as there are.
+const MAILBOXES_AT_ONCE: usize = 1000;
+
 /// Of one link.
 #[derive(Debug)]
 pub(crate) struct Following {
@@ -52,10 +55,10 @@ impl Following {
         if !ends_range {
             self.hold(keys.mailboxes.iter().copied(), now);
         } else if self.first_at <= now {
-            self.looking = self.first.keys().copied().collect();
+            self.looking = self.first.keys().copied().take(MAILBOXES_AT_ONCE).collect();
             keys.seqs.extend(&self.looking);
             if self.again_at <= now {
-                keys.seqs.extend(&self.again);
+                keys.seqs.extend(self.again.iter().take(MAILBOXES_AT_ONCE));
             }
         }
     }
@@ -172,6 +175,25 @@ mod tests {
         assert_eq!(told.news(Some(at(400)), at(9000)), None, "nearly the same");
         assert_eq!(told.news(Some(at(5000)), at(9000)), Some(Some(Duration::from_secs(4))), "others wait now");
         assert_eq!(told.news(None, at(9000)), Some(None));
+    }
+
+    #[test]
+    fn after_a_backlog_mailboxes_are_looked_at_in_portions() {
+        let mut following = Following::new();
+        let mut keys = Keys::default();
+        keys.seqs.extend(0..2500);
+        following.choose(&mut keys, false);
+        let mut looked = Vec::new();
+        while following.behind_since().is_some() {
+            let mut keys = Keys::default();
+            following.choose(&mut keys, true);
+            assert!((1..=2 * MAILBOXES_AT_ONCE).contains(&keys.seqs.len()), "{}", keys.seqs.len());
+            looked.extend(keys.seqs.iter().copied());
+            following.applied(&keys, Left::default());
+        }
+        looked.sort_unstable();
+        looked.dedup();
+        assert_eq!(looked, (0..2500).collect::<Vec<i64>>());
     }
 
     #[test]

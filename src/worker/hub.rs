@@ -21,11 +21,23 @@ use crate::telemetry::Telemetry;
 /// else goes on. Only then does it wait for one to read from its source, and whoever has that waits for nothing.
 const BATCHES_AT_ONCE: usize = 2;
 
+/// Sessions of one term of this worker with a node.
+#[derive(Clone)]
+struct Writers {
+    term: i64,
+    pool: Pool,
+}
+
 /// A node as the worker knows it.
 pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
     readers: Pool,
-    writers: Pool,
+    /// For what any worker may do: settle.
+    settlers: Pool,
+    /// For what only the active worker does; none while this one stands by.
+    writers: Mutex<Option<Writers>>,
+    /// The most sessions for writing.
+    sessions: usize,
     /// Bounds the batches into this node.
     pub(crate) batches: Semaphore,
     /// Links that wait for others.
@@ -43,9 +55,40 @@ impl Node {
         self.fitting(connect::checkout(&self.endpoint, &self.readers).await?).await
     }
 
-    /// A session to write to this node.
+    /// A session to write to this node as its active worker: its transactions prove the term.
     pub(crate) async fn writer(&self) -> Result<Client> {
-        self.fitting(connect::checkout(&self.endpoint, &self.writers).await?).await
+        let writers = self.writers().ok_or_else(|| {
+            Error::new(Kind::Superseded, format!("{}: this worker is not the active one", self.endpoint))
+        })?;
+        self.fitting(connect::checkout(&self.endpoint, &writers.pool).await?).await
+    }
+
+    /// A session to settle with this node, whichever worker is active there.
+    pub(crate) async fn settler(&self) -> Result<Client> {
+        self.fitting(connect::checkout(&self.endpoint, &self.settlers).await?).await
+    }
+
+    fn writers(&self) -> Option<Writers> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this worker is the active one here.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.writers().is_some()
+    }
+
+    /// A term of this worker begins.
+    pub(crate) fn begin_term(&self, term: i64) -> Result<()> {
+        let pool = self.endpoint.pool_of_term(term, self.sessions)?;
+        *self.writers.lock().unwrap_or_else(PoisonError::into_inner) = Some(Writers { term, pool });
+        Ok(())
+    }
+
+    /// This worker is not the active one any more: its sessions for writing are given up. Returns the term, if there was one.
+    pub(crate) fn end_term(&self) -> Option<i64> {
+        let writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        writers.pool.close();
+        Some(writers.term)
     }
 
     /// The session, if this program may work with the node's schema.
@@ -60,7 +103,10 @@ impl Node {
     /// Has statements prepared anew.
     pub(crate) fn forget_statements(&self) {
         self.readers.manager().statement_caches.clear();
-        self.writers.manager().statement_caches.clear();
+        self.settlers.manager().statement_caches.clear();
+        if let Some(writers) = self.writers() {
+            writers.pool.manager().statement_caches.clear();
+        }
     }
 
     /// The node's doorbell.
@@ -141,24 +187,21 @@ impl Hub {
             .nodes
             .into_iter()
             .map(|endpoint| {
-                let (readers, writers) = (endpoint.pool("reader")?, endpoint.pool("writer")?);
-                let batches = Semaphore::new(BATCHES_AT_ONCE);
-                let (bell, asleep) = (Arc::new(watch::Sender::new(0)), watch::Sender::new(0));
-                let waiters = Waiters::default();
-                Ok((
-                    endpoint.id,
-                    Node {
-                        endpoint,
-                        readers,
-                        writers,
-                        batches,
-                        waiters,
-                        turns: Turns::default(),
-                        fitness: Fitness::default(),
-                        bell,
-                        asleep,
-                    },
-                ))
+                let sessions = options.worker.sessions;
+                let node = Node {
+                    readers: endpoint.pool_of_worker("reader", sessions)?,
+                    settlers: endpoint.pool_of_worker("settler", connect::SETTLING)?,
+                    writers: Mutex::new(None),
+                    sessions,
+                    batches: Semaphore::new(BATCHES_AT_ONCE),
+                    waiters: Waiters::default(),
+                    turns: Turns::default(),
+                    fitness: Fitness::default(),
+                    bell: Arc::new(watch::Sender::new(0)),
+                    asleep: watch::Sender::new(0),
+                    endpoint,
+                };
+                Ok((node.endpoint.id, node))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         let targets: Vec<NodeId> = options.targets.into_iter().collect();

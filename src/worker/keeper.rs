@@ -9,7 +9,7 @@ use deadpool_postgres::Client;
 use super::guard::Guard;
 use super::hub::Hub;
 use crate::domain::ids::NodeId;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::node::ask;
 use crate::node::fates::{self, Outcome};
 use crate::node::locks::{self, LockPatience};
@@ -34,16 +34,18 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
     let mut done: Option<Instant> = None;
     loop {
         guard.active().await;
-        if done.is_none_or(|at| at.elapsed() >= RARE_INTERVAL) {
-            match rarely(&hub, id).await {
-                Ok(()) => done = Some(Instant::now()),
-                Err(error) => tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again"),
-            }
-        }
-        let more = once(&hub, id).await.unwrap_or_else(|error| {
+        let failed = |error: Error| {
+            guard.heed(&error);
             tracing::debug!(node = %id, %error, "housekeeping failed; it is tried again");
-            false
-        });
+        };
+        let is_due = done.is_none_or(|at| at.elapsed() >= RARE_INTERVAL);
+        let round = async {
+            if is_due {
+                rarely(&hub, id).await.map(|()| done = Some(Instant::now())).unwrap_or_else(failed);
+            }
+            once(&hub, id).await.map_err(failed).unwrap_or(false)
+        };
+        let more = guard.while_active(round).await.unwrap_or(false);
         if !more {
             tokio::time::sleep(INTERVAL).await;
         }

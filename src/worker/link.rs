@@ -53,6 +53,9 @@ const GIVES_WAY: u32 = 5;
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// A link that has shown no sign of life for longer is told of: longer than a batch, and than any wait between two attempts.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2 * 600);
+/// Content is read and sent on in chunks of so many bytes at the most. Several copies of one are in memory at a time, and several batches may
+/// be under way; much smaller ones cost round trips.
+const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// A refusal needs a person: it is not asked for again at once.
 const REFUSED_WAIT: Duration = Duration::from_secs(5);
 
@@ -161,23 +164,32 @@ impl Link {
                 self.vital.say("starting");
             }
             counters.link_started(&source, &target);
-            let ended = AssertUnwindSafe(self.session(&mut backoff)).catch_unwind().await;
+            let guard = self.guard.clone();
+            // A worker that is no longer the active one drops what it was about.
+            let session = guard.while_active(AssertUnwindSafe(self.session(&mut backoff)).catch_unwind());
+            let ended = session.await;
             // Other links may have their turn.
             self.relay.begin_anew();
             let error = match ended {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
+                None => {
+                    self.lie_down();
+                    continue;
+                }
+                Some(Ok(Ok(()))) => continue,
+                Some(Ok(Err(error))) => error,
                 // A defect must not take a link away for ever without a word.
-                Err(_) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
+                Some(Err(_)) => Error::new(Kind::Internal, "the link panicked; the log of the process says where"),
             };
             self.vital.beat();
+            guard.heed(&error);
+            if error.kind() == Kind::Superseded {
+                self.lie_down();
+                tokio::time::sleep(backoff.wait()).await;
+                continue;
+            }
             counters.link_failed(&source, &target, error.kind());
             self.failures = self.failures.saturating_add(1);
-            self.halt.forget();
-            if let Some(pulse) = self.hub.pulse(self.source, self.target) {
-                // A batch that timed out did not come to where this is said.
-                pulse.at_work.store(false, Ordering::Relaxed);
-            }
+            self.lie_down();
             let refused = error.kind() == Kind::Refused;
             let state = if refused { State::Refused } else { State::Failing };
             // A lock that could not be had in time is everyday life on a busy node; only if it goes on is it a failure.
@@ -202,6 +214,18 @@ impl Link {
             }
             let wait = backoff.wait();
             tokio::time::sleep(if refused { wait.max(REFUSED_WAIT) } else { wait }).await;
+        }
+    }
+
+    /// What it said of pauses no longer holds, and no batch is under way: one that broke off did not come to where that is said.
+    fn lie_down(&mut self) {
+        self.halt.forget();
+        if let Some(pulse) = self.hub.pulse(self.source, self.target) {
+            pulse.at_work.store(false, Ordering::Relaxed);
+        }
+        if !self.guard.is_active() {
+            // Another worker tells the target of the link meanwhile.
+            (self.reported, self.behind) = (None, ToldBehind::default());
         }
     }
 
@@ -377,11 +401,22 @@ impl Link {
         };
         pulse.at_work.store(true, Ordering::Relaxed);
         let begun = Instant::now();
-        let applied = route.apply(&read, &mut of_target, &beside, batch).await;
+        let reading = route.read(&read, &beside, batch).await;
+        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), self.hub.worker.batch_bytes);
+        if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
+        {
+            pulse.at_work.store(false, Ordering::Relaxed);
+            read.end().await?;
+            return Ok((false, true));
+        }
+        let applied = match reading {
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Err(error) => Err(error),
+        };
         pulse.at_work.store(false, Ordering::Relaxed);
         let applied = match applied {
             Ok(applied) => {
-                self.portion.went();
+                self.portion.went_with(weighs, most);
                 applied
             }
             Err(error) => {
@@ -461,7 +496,8 @@ impl Link {
 
     pub(super) fn bounds(&self) -> Bounds {
         Bounds {
-            chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX),
+            batch_bytes: self.hub.worker.batch_bytes,
+            chunk_bytes: usize::try_from(self.hub.worker.batch_bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX),
             lock_ms: self.hub.lock_ms(),
             insists: self.transient >= GIVES_WAY,
         }

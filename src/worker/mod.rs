@@ -112,7 +112,7 @@ impl Tasks {
         let vitals = &self.hub.telemetry.vitals;
         let (id, name) = (target.endpoint.id, target.endpoint.name.as_str());
         let guard =
-            guard::watch(&self.tracker, &self.stop, target.endpoint.clone(), vitals.task(format!("guard of {name}")));
+            guard::watch(&self.tracker, &self.stop, self.hub.clone(), id, vitals.task(format!("guard of {name}")));
         let keeper = keeper::run(self.hub.clone(), id, guard.clone());
         self.spawn(vitals.task(format!("housekeeping of {name}")), keeper);
         let moved = moved::run(self.hub.clone(), id, guard.clone());

@@ -32,10 +32,13 @@ type Found = BTreeMap<AccountId, Unacknowledged>;
 pub(crate) async fn run(hub: Arc<Hub>, here: NodeId, mut guard: Guard) {
     loop {
         guard.active().await;
-        match look_after(&hub, here).await {
-            Ok(0) => {}
-            Ok(_) => hub.late.notify_one(),
-            Err(error) => tracing::debug!(node = %here, %error, "cannot look who has come; it is tried again"),
+        match guard.while_active(look_after(&hub, here)).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(_)) => hub.late.notify_one(),
+            Some(Err(error)) => {
+                guard.heed(&error);
+                tracing::debug!(node = %here, %error, "cannot look who has come; it is tried again");
+            }
         }
         tokio::time::sleep(INTERVAL).await;
     }

@@ -39,11 +39,35 @@ impl Portion {
         };
     }
 
+    /// As [`went`](Self::went), with so many bytes of at most so many: the next ones weigh as much, as a rule.
+    pub(crate) fn went_with(&mut self, weighed: u64, most: u64) {
+        let before = self.keys;
+        self.went();
+        if weighed > most / 2 {
+            self.keys = self.keys.min(before);
+        }
+    }
+
+    /// Whether a batch of so many keys, and messages, weighs more than it may, and can be cut; the next one is lighter then.
+    pub(crate) fn is_too_heavy(&mut self, keys: usize, messages: usize, weighs: u64, most: u64) -> bool {
+        if weighs <= most || messages < 2 || self.keys < 2 {
+            return false;
+        }
+        self.keys = lighter(self.keys.min(i64::try_from(keys).unwrap_or(i64::MAX)), weighs, most);
+        true
+    }
+
     /// The row was found. The next may be another such: they tend to come together.
     pub(crate) fn found(&mut self) {
         self.suspects = None;
         self.keys = 1;
     }
+}
+
+/// How many rows a batch may have, where so many weighed more than they may.
+fn lighter(rows: i64, weighed: u64, most: u64) -> i64 {
+    let fitting = u128::from(most) * u128::from(rows.unsigned_abs()) / u128::from(weighed.max(1));
+    i64::try_from(fitting).unwrap_or(i64::MAX).clamp(1, (rows - 1).max(1))
 }
 
 #[cfg(test)]
@@ -109,5 +133,19 @@ mod tests {
         assert_eq!(portion.keys(), 200);
         let mut smallest = Portion::new(1);
         assert!(!smallest.failed(true), "there is nothing smaller");
+    }
+
+    #[test]
+    fn a_batch_that_weighs_too_much_is_cut_to_what_fits_and_always_gets_smaller() {
+        for (rows, weighed, most, fits) in [
+            (200, 20, 10, 100),
+            (200, 2000, 10, 1),
+            (200, 11, 10, 181),
+            (2, 11, 10, 1),
+            (3, u64::MAX, 1, 1),
+            (10, 11, 10, 9),
+        ] {
+            assert_eq!(lighter(rows, weighed, most), fits, "{rows} of {weighed}");
+        }
     }
 }

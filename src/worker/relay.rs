@@ -211,9 +211,21 @@ impl Relay {
         let route = Route { source: from, here: to.id, bounds: way.bounds, pulse: &AtomicI64::new(0) };
         let again = Keys::default();
         let batch = Batch { keys: &keys, again: &again, cursor: stored, next: stored, waiting: None, is_relayed: true };
-        let applied = match route.apply(&read, &mut of_target, &beside, batch).await {
+        let reading = route.read(&read, &beside, batch).await;
+        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), way.bounds.batch_bytes);
+        if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
+        {
+            candidate.pass = Some(pass);
+            read.end().await?;
+            return Ok(Step::More);
+        }
+        let applied = match reading {
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Err(error) => Err(error),
+        };
+        let applied = match applied {
             Ok(applied) => {
-                self.portion.went();
+                self.portion.went_with(weighs, most);
                 applied
             }
             // What is at fault stands alone in the end.

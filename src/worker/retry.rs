@@ -56,7 +56,16 @@ impl Link {
         let route =
             Route { source: &source.endpoint, here: target.endpoint.id, bounds: self.bounds(), pulse: &unheard.beats };
         let batch = Batch { keys: &keys, again: &keys, cursor: stored, next: stored, waiting: None, is_relayed: false };
-        match route.apply(&read, &mut of_target, &beside, batch).await {
+        let most = self.hub.worker.batch_bytes;
+        let applied = match route.read(&read, &beside, batch).await {
+            Ok(reading) if self.retry.portion.is_too_heavy(keys.len(), reading.messages(), reading.bytes, most) => {
+                self.retry.at = Instant::now();
+                return read.end().await;
+            }
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Err(error) => Err(error),
+        };
+        match applied {
             Ok(applied) => {
                 self.retry.portion.went();
                 self.following.hold_again(&keys.seqs);

@@ -71,6 +71,7 @@ fn the_example_loads_and_shows_the_defaults() {
     assert_eq!(format!("{:?}", written.mesh), format!("{:?}", example.mesh));
     assert_eq!(format!("{:?}", written.worker), format!("{:?}", example.worker));
     assert_eq!(format!("{:?}", written.log), format!("{:?}", example.log));
+    assert_eq!(written.session, example.session);
 }
 
 /// The files of the example are on no machine.
@@ -220,4 +221,32 @@ fn nodes_are_selected_by_name() {
     assert_eq!(names(&["new-york"]).unwrap(), ["new-york"]);
     let error = names(&["ams", "rome"]).unwrap_err();
     assert_eq!(error.to_string(), "--node rome: no such node in the settings (the nodes are ams, new-york)");
+}
+
+#[test]
+fn each_node_gets_the_bounds_of_its_sessions() {
+    let text = TWO_NODES.replace("ams.example/dbmail", "ams.example/dbmail?connect_timeout=9");
+    let folder = Folder::with(&format!("{text}\n[session]\nconnect_timeout = \"7s\"\nlock_timeout = \"3s\"\n"));
+    let settings = folder.load(&[], &[("worker.lease", "2s"), ("session.statement_timeout", "10s")]).unwrap();
+    assert_eq!(settings.worker.lease, Duration::from_secs(2));
+    for node in &settings.nodes {
+        assert_eq!(node.session, settings.session);
+        assert_eq!(node.session.lock_timeout, Duration::from_secs(3));
+        assert_eq!(node.session.statement_timeout, Duration::from_secs(10));
+        assert_eq!(node.session.idle_in_transaction_timeout, Duration::from_secs(30), "the default");
+    }
+    let seconds = |node: usize| settings.nodes[node].connection.get_connect_timeout().map(Duration::as_secs);
+    assert_eq!((seconds(0), seconds(1)), (Some(9), Some(7)), "a url is stronger");
+    for (key, value, reason) in [
+        ("worker.lease", "1s", "must be 2s to 5min"),
+        ("worker.sessions", "4", "must be 5 to 64"),
+        ("session.statement_timeout", "1s", "must be 10s to 1h"),
+        ("session.lock_timeout", "0s", "must be 1s to 1min"),
+        ("session.idle_in_transaction_timeout", "1h", "must be 1s to 10min"),
+        ("session.connect_timeout", "for ever", "not a duration"),
+        ("session.timeout", "1s", "known here are connect_timeout, statement_timeout"),
+    ] {
+        let problem = folder.load(&[], &[(key, value)]).unwrap_err();
+        assert!(problem.contains(key) && problem.contains(reason), "{problem}");
+    }
 }

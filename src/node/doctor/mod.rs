@@ -87,6 +87,8 @@ pub struct Expected<'a> {
     pub stride: Stride,
     /// The settings' bound of locks.
     pub lock_bound: Duration,
+    /// The settings' most sessions of a worker for reading, and for writing.
+    pub sessions: usize,
 }
 
 /// Examines nodes, all at once. Changes nothing and never fails: what could not be asked is a finding.
@@ -134,7 +136,7 @@ fn judge(name: &str, answers: &Answers, expected: Expected<'_>) -> Vec<Finding> 
         if let Some((reach, mode)) = answers.way {
             encryption::judge(reach, mode, server.tls.as_ref(), &mut found);
         }
-        server::judge(server, expected.lock_bound, &mut found);
+        server::judge(server, expected, &mut found);
     }
     if let Some(installed) = &answers.installed {
         installed::judge(installed, expected.set, &mut found);

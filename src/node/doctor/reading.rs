@@ -40,7 +40,7 @@ pub(super) async fn ask_node(node: &NodeSettings, expected: Expected<'_>) -> Ans
 
 async fn fill(node: &NodeSettings, expected: Expected<'_>, answers: &mut Answers) -> Result<()> {
     let client = Endpoint::from(node).connect_plainly("doctor").await?;
-    // Read before our own bounds are set: these are the server's, as dbmail's sessions have them.
+    // The server's bounds, as dbmail's sessions have them.
     answers.server = Some(one(&client, include_str!("../../../sql/doctor/server.sql"), &[&LONG_S]).await?);
     client.batch_execute(&format!("set statement_timeout = {STATEMENT_MAX_MS}")).await?;
     answers.clock = Some(clock(&client).await?);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::Expected;
 use super::facts::{RoleSetting, Server};
 use super::finding::Findings;
 use crate::domain::budget::Level;
-use crate::node::connect::SESSIONS_OF_A_WORKER;
+use crate::node::connect::sessions_of_a_worker;
 
 /// The last major that the suite runs on.
 const TESTED_UP_TO: i32 = 18;
@@ -25,14 +26,14 @@ const LOSES_COMMITS: &str = "a crash of this server can take back UIDs that clie
                              has acknowledged";
 
 /// All that can be told before the install, too.
-pub(super) fn judge(server: &Server, lock_bound: Duration, found: &mut Findings) {
+pub(super) fn judge(server: &Server, expected: Expected<'_>, found: &mut Findings) {
     version(server, found);
     encoding(server, found);
     durability(server, found);
     pooler(server, found);
     vacuum(server, found);
-    connections(server, found);
-    deadlock_timeout(server, lock_bound, found);
+    connections(server, expected.sessions, found);
+    deadlock_timeout(server, expected.lock_bound, found);
     time_outs(server, found);
     role_settings(server, found);
     transactions(server, found);
@@ -113,20 +114,21 @@ fn vacuum(server: &Server, found: &mut Findings) {
     }
 }
 
-fn connections(server: &Server, found: &mut Findings) {
+fn connections(server: &Server, sessions: usize, found: &mut Findings) {
+    let most_of_a_worker = i64::try_from(sessions_of_a_worker(sessions)).unwrap_or(i64::MAX);
     let most = server.number("max_connections");
     let reserved = server.number("superuser_reserved_connections") + server.number("reserved_connections");
     let left = most - reserved - server.connections_of_others;
     let what = format!(
         "max_connections is {most}: {} in use by others and {reserved} reserved leave {left}; a worker takes up to \
-         {SESSIONS_OF_A_WORKER}",
+         {most_of_a_worker}",
         server.connections_of_others
     );
-    if left >= SESSIONS_OF_A_WORKER {
+    if left >= most_of_a_worker {
         return found.ok("max_connections", what);
     }
     let why = "once there are none left, dbmail's own sessions are refused as well";
-    let enough = reserved + server.connections_of_others + 2 * SESSIONS_OF_A_WORKER;
+    let enough = reserved + server.connections_of_others + 2 * most_of_a_worker;
     let sql = [format!("alter system set max_connections = {}", enough.max(most))];
     found.add(
         "max_connections",

@@ -49,7 +49,7 @@ fn healthy_node(set: &MigrationSet) -> Installed {
 /// What is not well, as `check: level`.
 fn told(server: Server, node: Option<Installed>, schema: Schema) -> Vec<(String, Level, Vec<String>)> {
     let set = MigrationSet::embedded().unwrap();
-    let expected = Expected { set: &set, stride: Stride(8), lock_bound: Duration::from_millis(250) };
+    let expected = Expected { set: &set, stride: Stride(8), lock_bound: Duration::from_millis(250), sessions: 8 };
     let answers = Answers {
         is_inspected: true,
         server: Some(server),
@@ -333,7 +333,7 @@ fn program_and_schema_are_compared() {
 #[test]
 fn a_node_that_does_not_answer_is_one_finding() {
     let set = MigrationSet::embedded().unwrap();
-    let expected = Expected { set: &set, stride: Stride(8), lock_bound: Duration::from_millis(250) };
+    let expected = Expected { set: &set, stride: Stride(8), lock_bound: Duration::from_millis(250), sessions: 8 };
     let error = Error::new(crate::error::Kind::Unreachable, "node ams: cannot connect");
     let answers = Answers { unreachable: Some(error), ..Answers::default() };
     let findings = judge("ams", &answers, expected);

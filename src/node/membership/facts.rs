@@ -39,7 +39,7 @@ impl Member {
                 "correct mesh.stride: it cannot change",
             ));
         }
-        client.batch_execute("set statement_timeout = 0").await?;
+        connect::allow_long_statements(&client).await?;
         Ok(Self { endpoint, client, identity })
     }
 }

@@ -98,8 +98,12 @@ pub struct NodeStatus {
     pub came_with_mail: Option<bool>,
     /// Whether a worker drives the links into it: somebody holds the lock for that.
     pub worker_active: Option<bool>,
-    /// Since when; `None` also where this role may not see that.
+    /// Since when: its term began then.
     pub worker_since: Option<Timestamp>,
+    /// Which one: its host and process id.
+    pub worker_name: Option<String>,
+    /// The last term that a worker has begun there; it only grows.
+    pub worker_term: Option<i64>,
     /// Messages that wait there for a new UID.
     pub late_messages: Option<i64>,
     /// Seconds that the first of them has been waiting; 0 without any.

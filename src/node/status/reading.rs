@@ -198,6 +198,8 @@ fn fill_node(status: &mut NodeStatus, row: &Row) {
     status.came_with_mail = row.get("came_with_mail");
     status.worker_active = row.get("worker_active");
     status.worker_since = row.get("worker_since");
+    status.worker_name = row.get("worker_name");
+    status.worker_term = row.get("worker_term");
     status.late_messages = row.get("late_messages");
     status.late_longest_seconds = row.get("late_longest_seconds");
     status.set_aside_rows = row.get("set_aside_rows");

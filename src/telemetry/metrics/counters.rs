@@ -162,7 +162,8 @@ impl Counters {
     }
 }
 
-const KINDS: [Kind; 6] = [Kind::Usage, Kind::Unreachable, Kind::Refused, Kind::Transient, Kind::Data, Kind::Internal];
+const KINDS: [Kind; 7] =
+    [Kind::Usage, Kind::Unreachable, Kind::Refused, Kind::Transient, Kind::Superseded, Kind::Data, Kind::Internal];
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -170,6 +171,7 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Unreachable => "unreachable",
         Kind::Refused => "refused",
         Kind::Transient => "transient",
+        Kind::Superseded => "superseded",
         Kind::Data => "data",
         Kind::Internal => "internal",
     }

@@ -178,7 +178,7 @@ impl Settler {
     /// A look at one node without locks; `None` when it has no part in this.
     async fn look<'a>(&self, node: &'a Node, mailbox: MailboxId) -> Result<Option<Look<'a>>> {
         let begun = Instant::now();
-        let client = node.writer().await?;
+        let client = node.settler().await?;
         let glance = participant::glance(&client, mailbox).await?;
         let Some(high) = glance.high.filter(|_| glance.takes_part) else { return Ok(None) };
         // A node that has met no other yet settles by itself.

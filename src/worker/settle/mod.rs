@@ -79,6 +79,9 @@ pub struct Settler {
     portion: Portion,
     /// Mailboxes that were delivered to between the reservation of numbers and the locks, the last time.
     restless: Mutex<BTreeSet<MailboxId>>,
+    /// Whether it settles only what is late on nodes where this worker is the active one. One that stands by has nothing to do: another
+    /// settles there, and two would be in each other's way.
+    on_duty: bool,
     break_off_at: Option<Step>,
 }
 
@@ -106,6 +109,7 @@ impl Settler {
             silent: Mutex::default(),
             portion: Portion::new(),
             restless: Mutex::default(),
+            on_duty: true,
             break_off_at: None,
         }
     }
@@ -116,7 +120,7 @@ impl Settler {
     /// `Internal` when a connection pool cannot be built.
     pub fn break_off_at(options: super::Options, step: Option<Step>) -> Result<Self> {
         let hub = Hub::new(options, Arc::new(Telemetry::new()?))?;
-        Ok(Self { break_off_at: step, ..Self::new(Arc::new(hub)) })
+        Ok(Self { on_duty: false, break_off_at: step, ..Self::new(Arc::new(hub)) })
     }
 
     /// Settles what is late, for ever.
@@ -146,7 +150,7 @@ impl Settler {
     async fn round_of(&self, vital: Option<&Vital>) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
-        let nodes: Vec<&Node> = self.hub.targets().collect();
+        let nodes: Vec<&Node> = self.hub.targets().filter(|node| !self.on_duty || node.is_ours()).collect();
         let ripe = nodes.iter().map(|node| tokio::time::timeout(gather::LOOK_TIMEOUT, self.ripe(node)));
         for (node, ripe) in nodes.iter().zip(join_all(ripe).await) {
             match ripe {
@@ -188,7 +192,7 @@ impl Settler {
 
     /// Mailboxes to settle, and whether others will be ripe soon.
     async fn ripe(&self, node: &Node) -> Result<(Vec<MailboxId>, bool)> {
-        let client = node.writer().await?;
+        let client = node.settler().await?;
         let late = participant::ripe_mailboxes(&client, 0.0, MAILBOXES_AT_ONCE).await?;
         if late.is_empty() {
             return Ok((late, false));
@@ -312,7 +316,7 @@ impl Settler {
     async fn renew_sessions(&self, participants: &mut [Participant<'_>]) -> Result<bool> {
         let mut any = false;
         for participant in participants.iter_mut().filter(|participant| participant.client.is_closed()) {
-            participant.client = participant.node.writer().await?;
+            participant.client = participant.node.settler().await?;
             any = true;
         }
         Ok(any)

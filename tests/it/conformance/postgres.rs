@@ -108,7 +108,7 @@ impl Store for Postgres {
     async fn link(&mut self, source: i16, target: i16) {
         let (mut of_source, mut of_target) = (self.client(source).await, self.client(target).await);
         let beside = self.client(target).await;
-        let bounds = Bounds { chunk_bytes: 1 << 20, lock_ms: 250, insists: true };
+        let bounds = Bounds { batch_bytes: 8 << 20, chunk_bytes: 1 << 20, lock_ms: 250, insists: true };
         let (pulse, endpoint) = (AtomicI64::new(0), &self.sides[source as usize - 1].endpoint);
         let route = Route { source: endpoint, here: NodeId(target), bounds, pulse: &pulse };
         loop {
@@ -128,7 +128,11 @@ impl Store for Postgres {
                 waiting: None,
                 is_relayed: false,
             };
-            match route.apply(&read, &mut of_target, &beside, batch).await {
+            let applied = match route.read(&read, &beside, batch).await {
+                Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+                Err(error) => Err(error),
+            };
+            match applied {
                 // A bound of the server's that a busy machine does not keep: nothing was written, and a worker tries again, too.
                 Err(error) if error.is_transient() => {
                     read.end().await.unwrap();

@@ -20,12 +20,21 @@ impl WorkerProcess {
 
     /// With settings from the command line besides.
     pub fn start_with(mesh: &Mesh, arguments: &[&str]) -> Self {
-        let urls: Vec<String> = mesh.nodes.iter().map(super::url_of).collect();
-        Self::start_at(mesh, &urls, "info", arguments)
+        Self::start_for(mesh, arguments, &[])
     }
 
-    /// The same with each node where `urls` has it, in the order of the nodes, and less in the log, or more.
+    /// Only for the named nodes, if any are named.
+    pub fn start_for(mesh: &Mesh, arguments: &[&str], nodes: &[&str]) -> Self {
+        let urls: Vec<String> = mesh.nodes.iter().map(super::url_of).collect();
+        Self::start_of(mesh, &urls, "info", arguments, nodes)
+    }
+
+    /// With each node where `urls` has it, in the order of the nodes, and less in the log, or more.
     pub fn start_at(mesh: &Mesh, urls: &[String], log_level: &str, arguments: &[&str]) -> Self {
+        Self::start_of(mesh, urls, log_level, arguments, &[])
+    }
+
+    fn start_of(mesh: &Mesh, urls: &[String], log_level: &str, arguments: &[&str], nodes: &[&str]) -> Self {
         let mut settings = tempfile::NamedTempFile::new().unwrap();
         writeln!(settings, "[mesh]\nstride = {}", mesh.mesh.stride).unwrap();
         writeln!(settings, "settle_after = \"{}ms\"", mesh.mesh.settle_after.as_millis()).unwrap();
@@ -44,11 +53,23 @@ impl WorkerProcess {
             .args(["--set", "health.listen="])
             .args(arguments)
             .args(["--log-level", &std::env::var("DBMAIL_MESH_TEST_LOG").unwrap_or_else(|_| log_level.into()), "run"])
+            .args(nodes.iter().flat_map(|node| ["--node", node]))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         Self { child, _settings: settings }
+    }
+
+    /// Sends it a signal, by name.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// SIGKILL.

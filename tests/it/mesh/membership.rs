@@ -25,7 +25,7 @@ const NAMES: &str = "select coalesce(string_agg(unique_id, ' ' order by unique_i
 
 impl Mesh {
     /// The command, with the nodes of this mesh in its settings.
-    async fn command(&self, arguments: &str) -> Ended {
+    pub(super) async fn command(&self, arguments: &str) -> Ended {
         let mut text = format!(
             "[mesh]\nstride = {}\nsettle_after = \"200ms\"\npatience = \"1s\"\npresence = \"always\"\n",
             self.mesh.stride
