@@ -18,6 +18,7 @@ use std::time::Duration;
 use ::config::{Value, ValueKind};
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use node::read_password;
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
 pub use units::{duration, show_duration, show_size};

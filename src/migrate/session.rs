@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use super::report::together;
+use crate::node::connect::PINNED_PATH;
 use crate::config::{NodeSettings, show_duration};
 use crate::error::{Error, Kind, Result};
 
@@ -28,7 +29,10 @@ impl<'a> Session<'a> {
     /// Connects to `node`.
     pub(super) async fn open(node: &'a NodeSettings) -> Result<Self> {
         let cannot = |why: &dyn Display| Error::new(Kind::Unreachable, format!("{node}: cannot connect: {why}"));
-        let connected = timeout(ANSWER_MAX, node.connection.connect(NoTls)).await;
+        let mut config = node.connection.clone();
+        let own = config.get_options().map(str::to_owned).unwrap_or_default();
+        config.options(format!("{own} -c {PINNED_PATH}"));
+        let connected = timeout(ANSWER_MAX, config.connect(NoTls)).await;
         let (client, connection) = connected
             .map_err(|_| cannot(&format!("no answer within {}", show_duration(ANSWER_MAX))))?
             .map_err(|error| cannot(&Error::from(error)))?;

@@ -71,6 +71,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0023_inspect",
     "0024_following",
     "0025_programs",
+    "0026_statistics",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

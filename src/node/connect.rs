@@ -27,6 +27,10 @@ const POOL_SIZE: usize = 8;
 /// The most sessions that a worker has on a node: two pools, the listener, the worker lock.
 pub const SESSIONS_OF_A_WORKER: i64 = 2 * POOL_SIZE as i64 + 2;
 
+/// Nothing that anybody has put into schema `public` is taken for PostgreSQL's own: a function there whose arguments fit better would be
+/// called, whatever the order. For migrations this counts most: a view keeps what it found when it was made.
+pub(crate) const PINNED_PATH: &str = "search_path=pg_catalog,pg_temp";
+
 /// Settings of every session: its name, the schema version that we know (see [`super::schema`]), and bounds that the server itself enforces. No JIT: our statements join a few hundred
 /// keys, but are planned as if for many more as long as tables have not been analyzed, and compiling one takes 50 to 250 ms where
 /// running it takes 1, sometimes with a mailbox locked.
@@ -43,7 +47,7 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} \
              -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c client_min_messages=warning \
-             -c jit=off -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
+             -c jit=off -c {PINNED_PATH} -c dbmail_mesh.program={program} -c default_transaction_isolation=read\\ committed"
         ));
     config
 }
@@ -67,7 +71,7 @@ impl Endpoint {
         config
             .application_name(format!("dbmail-mesh {role}"))
             .connect_timeout(CONNECT_TIMEOUT)
-            .options(format!("{own} -c dbmail_mesh.program={}", self.program));
+            .options(format!("{own} -c {PINNED_PATH} -c dbmail_mesh.program={}", self.program));
         self.connect_with(config).await
     }
 

@@ -2,7 +2,7 @@
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
 use dbmail_mesh::scratch::standin::{Mail, Session};
 use serde_json::Value;
@@ -24,7 +24,7 @@ impl Patient {
         let settings = vec![("max_prepared_transactions".to_owned(), "2".to_owned())];
         let cluster = Cluster::start(Options { durable: true, settings, ..Options::default() }).await.unwrap();
         let config = cluster.create_dbmail("dbmail").await.unwrap();
-        let url = cluster.url("dbmail");
+        let url = cluster.worker_url("dbmail");
         let file = File::with_nodes(std::slice::from_ref(&url));
         let node = NodeSettings::new("ams", NodeId(1), &url).unwrap();
         let client = connect(&config).await.unwrap();
@@ -33,7 +33,7 @@ impl Patient {
 
     async fn install(&self) {
         let nodes = std::slice::from_ref(&self.node);
-        migrate_up(nodes, nodes, Stride(8)).await.unwrap();
+        install(nodes, nodes, Stride(8)).await.unwrap();
     }
 
     fn examine(&self) -> (Ended, Vec<Value>) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dbmail_mesh::config::{NodeSettings, Presence};
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::binaries::Binaries;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -109,7 +109,7 @@ async fn eventful_mesh() -> (Mesh, String, i64) {
         urls.push(shared_cluster().await.unwrap().url(config.get_dbname().unwrap()));
         nodes.push(NodeSettings::new(name, NodeId(id), urls.last().unwrap()).unwrap());
     }
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     let mut mesh = Mesh::of(nodes, 8);
     mesh.mesh.presence = Presence::For(Duration::from_secs(30 * 86_400));
     let (mut at_ams, mut at_fra) = (mesh.dbmail(AMS).await, mesh.dbmail(FRA).await);
@@ -239,7 +239,7 @@ async fn every_file_runs_on_a_node_that_has_met_no_other() {
     let config = fresh_dbmail("inspect").await.unwrap();
     let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
     let node = [NodeSettings::new("ams", NodeId(1), &url).unwrap()];
-    migrate_up(&node, &node, Stride(8)).await.unwrap();
+    install(&node, &node, Stride(8)).await.unwrap();
     for file in files().keys() {
         run(&node[0], &url, file, &[]);
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::node::plan::FIRST_HIDDEN_ROW;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 
 /// Every file below `sql/` but those of the stand-in, which are for a plain dbmail database and tested as such, and those for people,
@@ -91,9 +91,9 @@ fn numbers_of_33_to_50_bits_are_the_first_hidden_row() {
 #[tokio::test]
 async fn every_file_can_be_prepared_on_an_installed_node() {
     let config = fresh_dbmail("sql_files").await.unwrap();
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+    let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
     let node = [NodeSettings::new("ams", NodeId(1), &url).unwrap()];
-    migrate_up(&node, &node, Stride(8)).await.unwrap();
+    install(&node, &node, Stride(8)).await.unwrap();
     let client = connect(&config).await.unwrap();
     let mut wrong = Vec::new();
     for (name, sql) in files() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::cluster::connect;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Mail, Session};
@@ -29,10 +29,10 @@ impl Pair {
         let mut nodes = Vec::new();
         for (name, id) in [("ams", 1), ("fra", 2)] {
             let config = fresh_dbmail("status").await.unwrap();
-            urls.push(shared_cluster().await.unwrap().url(config.get_dbname().unwrap()));
+            urls.push(shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap()));
             nodes.push(NodeSettings::new(name, NodeId(id), urls.last().unwrap()).unwrap());
         }
-        migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+        install(&nodes, &nodes, Stride(8)).await.unwrap();
         let (ams, fra) = (connect(&nodes[0].connection).await.unwrap(), connect(&nodes[1].connection).await.unwrap());
         Self { file: File::with_nodes(&urls), urls, ams, fra }
     }
@@ -302,7 +302,7 @@ async fn every_trigger_of_an_installed_node_is_watched() {
 async fn nodes_that_cannot_be_asked_do_not_stop_the_others() {
     let pair = Pair::at_rest().await;
     let bare = fresh_dbmail("status").await.unwrap();
-    let bare = shared_cluster().await.unwrap().url(bare.get_dbname().unwrap());
+    let bare = shared_cluster().await.unwrap().worker_url(bare.get_dbname().unwrap());
 
     let file = File::with_nodes(&[pair.urls[0].clone(), NOWHERE.to_owned(), bare.clone()]);
     let status = file.run("status");
