@@ -9,8 +9,8 @@
 revoke all on all tables in schema dbmail_mesh from :"reader";
 revoke all on all sequences in schema dbmail_mesh from :"reader";
 revoke all on all functions in schema dbmail_mesh from :"reader";
-revoke all on public.dbmail_mailboxes, public.dbmail_messages, public.dbmail_physmessage, public.dbmail_upgrade_steps, public.dbmail_users
-  from :"reader";
+revoke all on public.dbmail_mailboxes, public.dbmail_messages, public.dbmail_physmessage, public.dbmail_upgrade_steps, public.dbmail_users,
+  public.dbmail_mailbox_idnr_seq, public.dbmail_message_idnr_seq, public.dbmail_physmessage_id_seq from :"reader";
 
 grant usage on schema dbmail_mesh to :"reader";
 

@@ -57,6 +57,13 @@ begin
     execute format('grant create on database %I to %I', current_database(), owner);
   end if;
 
+  foreach named in array array[worker, reader] loop
+    if pg_has_role(named, owner, 'member') then
+      raise exception 'role % is a member of %, which owns schema dbmail_mesh', named, owner
+        using hint = format('Name another, or: revoke %I from %I', owner, named);
+    end if;
+  end loop;
+
   for dbmail in
     select r.rolname, r.rolsuper, min(c.relname) as relation
     from pg_class c join pg_roles r on r.oid = c.relowner
@@ -75,13 +82,6 @@ begin
     end loop;
     if not pg_has_role(owner, dbmail.rolname, 'usage') then
       execute format('grant %I to %I', dbmail.rolname, owner);
-    end if;
-  end loop;
-
-  foreach named in array array[worker, reader] loop
-    if pg_has_role(named, owner, 'member') then
-      raise exception 'role % is a member of %, which owns schema dbmail_mesh', named, owner
-        using hint = format('Name another, or: revoke %I from %I', owner, named);
     end if;
   end loop;
 

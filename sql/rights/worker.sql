@@ -14,6 +14,8 @@ revoke all on public.dbmail_acl, public.dbmail_aliases, public.dbmail_auto_notif
   public.dbmail_mailboxes, public.dbmail_messageblks, public.dbmail_messages, public.dbmail_mimeparts, public.dbmail_partlists,
   public.dbmail_physmessage, public.dbmail_referencesfield, public.dbmail_sievescripts, public.dbmail_subscription,
   public.dbmail_upgrade_steps, public.dbmail_usermap, public.dbmail_users from :"worker";
+revoke all on public.dbmail_envelope_idnr_seq, public.dbmail_headername_id_seq, public.dbmail_mailbox_idnr_seq,
+  public.dbmail_message_idnr_seq, public.dbmail_physmessage_id_seq, public.dbmail_referencesfield_idnr_seq from :"worker";
 
 grant usage on schema dbmail_mesh to :"worker";
 

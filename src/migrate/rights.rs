@@ -47,7 +47,8 @@ impl Roles {
     pub fn new(owner: &str, worker: &str, reader: &str) -> Result<Self> {
         for (what, name) in [("owner", owner), ("worker", worker), ("reader", reader)] {
             if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-                let what = format!("{what} {name:?}: a role's name has 1 to {NAME_BYTES_MAX} bytes and no control characters");
+                let what =
+                    format!("{what} {name:?}: a role's name has 1 to {NAME_BYTES_MAX} bytes and no control characters");
                 return Err(Error::new(Kind::Usage, what).remedy("name another with --owner, --worker or --reader"));
             }
         }
@@ -116,8 +117,11 @@ pub async fn apply(node: &NodeSettings, roles: &Roles) -> Result<Given> {
         // Whoever may not even read this is told below what is missing.
         Err(_) => (SCHEMA_VERSION, Vec::new()),
     };
-    together("no rights were given", faults.iter().map(|fault| Error::refused(fault.to_string(), fault.remedy())).collect())
-        .map_err(|error| session.error(error))?;
+    together(
+        "no rights were given",
+        faults.iter().map(|fault| Error::refused(fault.to_string(), fault.remedy())).collect(),
+    )
+    .map_err(|error| session.error(error))?;
     let scripts = if installed == SCHEMA_VERSION { &[ROLES, WORKER, READER][..] } else { &[ROLES] };
     let transaction = session.client.transaction().await.map_err(|error| Error::from(error).context(node))?;
     for script in scripts {
@@ -276,7 +280,11 @@ mod tests {
     fn the_rights_of_the_worker_are_read_from_its_script() {
         let rights = worker_rights();
         let has = |verb: &str, name: &str| rights.contains(&Right { verb: verb.into(), name: name.into() });
-        assert!(has("usage", "dbmail_mesh") && has("delete", "dbmail_mesh.pause") && has("insert", "public.dbmail_envelope"));
+        assert!(
+            has("usage", "dbmail_mesh")
+                && has("delete", "dbmail_mesh.pause")
+                && has("insert", "public.dbmail_envelope")
+        );
         assert!(has("execute", "dbmail_mesh.write_plan") && has("usage", "public.dbmail_headername_id_seq"));
         assert!(!has("delete", "public.dbmail_messages") && rights.len() > 100, "{}", rights.len());
     }
@@ -285,7 +293,11 @@ mod tests {
     fn grants_are_told_in_few_statements() {
         let right = |verb: &str, name: &str| Right { verb: verb.into(), name: name.into() };
         let rights = [right("usage", "a"), right("select", "a.x"), right("execute", "a.f"), right("select", "a.y")];
-        let told = ["grant usage on schema a to \"W\"", "grant select on a.x, a.y to \"W\"", "grant execute on function a.f to \"W\""];
+        let told = [
+            "grant usage on schema a to \"W\"",
+            "grant select on a.x, a.y to \"W\"",
+            "grant execute on function a.f to \"W\"",
+        ];
         assert_eq!(grants(&rights, "W"), told);
     }
 }

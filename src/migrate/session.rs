@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use super::report::together;
-use crate::node::connect::PINNED_PATH;
 use crate::config::{NodeSettings, show_duration};
 use crate::error::{Error, Kind, Result};
+use crate::node::connect::PINNED_PATH;
 
 /// The advisory lock that a runner holds on a database while it migrates it: "dbmesh" in ASCII, then 1.
 pub const MIGRATION_LOCK: i64 = 0x6462_6d65_7368_0001;

@@ -71,7 +71,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0023_inspect",
     "0024_following",
     "0025_programs",
-    "0026_statistics",
+    "0026_rights",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

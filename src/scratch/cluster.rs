@@ -147,6 +147,11 @@ impl Cluster {
         self.url(database).replacen("postgres@", &format!("{WORKER_ROLE}@"), 1)
     }
 
+    /// The same for the role that only looks.
+    pub fn reader_url(&self, database: &str) -> String {
+        self.url(database).replacen("postgres@", &format!("{READER_ROLE}@"), 1)
+    }
+
     /// The cluster's directory: the socket, `data/`, the logs.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -227,7 +232,10 @@ impl Cluster {
             let loaded = inside.batch_execute(&format!("set role {DBMAIL_ROLE};\n{DBMAIL_SCHEMA}\nreset role;")).await;
             loaded.map_err(|error| Error::from(error).context("sql/scratch/dbmail_schema.sql"))?;
             let roles = Roles::new(OWNER_ROLE, WORKER_ROLE, READER_ROLE)?;
-            inside.batch_execute(&format!("begin;\n{}\ncommit;", roles.roles_script())).await.map_err(|error| Error::from(error).context("roles"))?;
+            inside
+                .batch_execute(&format!("begin;\n{}\ncommit;", roles.roles_script()))
+                .await
+                .map_err(|error| Error::from(error).context("roles"))?;
         }
         // The session above ends a moment after its client; CREATE DATABASE itself waits up to 5 s for that.
         client.batch_execute(&format!("alter database {TEMPLATE} allow_connections false")).await?;

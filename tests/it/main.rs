@@ -14,6 +14,7 @@ mod mesh;
 mod migrate;
 mod notify;
 mod packaging;
+mod rights;
 mod scratch_accounts;
 mod scratch_audit;
 mod scratch_audit_state;

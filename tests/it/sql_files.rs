@@ -11,12 +11,12 @@ use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 
 /// Every file below `sql/` but those of the stand-in, which are for a plain dbmail database and tested as such, and those for people,
-/// which psql runs (`inspect.rs`).
-fn files() -> Vec<(String, String)> {
+/// which psql runs (`inspect.rs`, `rights`).
+pub fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    files.retain(|path| !path.starts_with(root.join("scratch")) && !path.starts_with(root.join("inspect")));
+    files.retain(|path| ["scratch", "inspect", "rights"].iter().all(|folder| !path.starts_with(root.join(folder))));
     files.sort();
     let name = |path: &Path| path.strip_prefix(&root).unwrap().display().to_string();
     files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
@@ -95,6 +95,8 @@ async fn every_file_can_be_prepared_on_an_installed_node() {
     let node = [NodeSettings::new("ams", NodeId(1), &url).unwrap()];
     install(&node, &node, Stride(8)).await.unwrap();
     let client = connect(&config).await.unwrap();
+    // As all sessions of ours: nothing is found that does not name its schema, or is PostgreSQL's own.
+    client.batch_execute("set search_path = pg_catalog, pg_temp").await.unwrap();
     let mut wrong = Vec::new();
     for (name, sql) in files() {
         // PostgreSQL prepares one statement, not several: this tells that as well.

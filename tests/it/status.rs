@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Mail, Session};
 use serde_json::{Value, json};

@@ -74,7 +74,11 @@ pub(super) async fn run(args: Args, common: &Common, output: &mut Output) -> Res
         let nodes = all.iter().filter(|node| chosen.iter().any(|one| one.name == node.name)).collect();
         let runner = Runner::new(&set, settings.mesh.stride, nodes, &all);
         let worker = |node: &NodeSettings| Some((node.name.to_string(), node.connection.get_user()?.to_owned()));
-        Ok(if args.user.is_some() { runner.workers(chosen.iter().copied().filter_map(worker).collect()) } else { runner })
+        Ok(if args.user.is_some() {
+            runner.workers(chosen.iter().copied().filter_map(worker).collect())
+        } else {
+            runner
+        })
     };
     match &args.command {
         Command::Up(change) => run_steps(runner(&change.which)?, Direction::Up, change.dry_run, output).await,

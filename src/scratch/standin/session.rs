@@ -38,11 +38,19 @@ impl Session {
     /// # Errors
     /// What PostgreSQL says.
     pub async fn connect(config: &Config) -> Result<Self> {
+        Self::connect_as(DBMAIL_ROLE, config).await
+    }
+
+    /// The same as another role: dbmail may have one that does not own its tables.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn connect_as(role: &str, config: &Config) -> Result<Self> {
         let mut config = config.clone();
         if config.get_application_name().is_none() {
             config.application_name(APPLICATION_NAME);
         }
-        let client = connect_as(DBMAIL_ROLE, &config).await?;
+        let client = connect_as(role, &config).await?;
         Ok(Self { client, statements: Statements::default(), owners: HashMap::new(), insert_took: Duration::ZERO })
     }
 

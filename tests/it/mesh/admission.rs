@@ -169,5 +169,7 @@ async fn copy_of(original: &tokio_postgres::Config) -> tokio_postgres::Config {
         .await
         .unwrap();
     client.batch_execute(&format!("create database {copy} template {name}")).await.unwrap();
+    // Rights on a database are not copied with it.
+    client.batch_execute(&format!("grant create on database {copy} to dbmail_mesh_owner")).await.unwrap();
     cluster.config(&copy)
 }

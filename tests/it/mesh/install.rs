@@ -107,7 +107,8 @@ async fn psql_runs_the_same_files() {
         files.sort();
         files
     };
-    let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
+    let url =
+        shared_cluster().await.unwrap().url(config.get_dbname().unwrap()).replace("postgres@", "dbmail_mesh_owner@");
     let run = |files: &[std::path::PathBuf]| {
         for file in files {
             let output = Command::new(&psql)
@@ -117,7 +118,7 @@ async fn psql_runs_the_same_files() {
                 .env(
                     "PGOPTIONS",
                     "-c dbmail_mesh.node_id=3 -c dbmail_mesh.node_name=a -c dbmail_mesh.stride=8 -c dbmail_mesh.uid_floor=0 \
-                     -c dbmail_mesh.mailbox_floor=0",
+                     -c dbmail_mesh.mailbox_floor=0 -c search_path=pg_catalog,pg_temp",
                 )
                 .output()
                 .unwrap();

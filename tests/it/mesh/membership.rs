@@ -94,6 +94,8 @@ impl Backup {
         }
         client.batch_execute(&format!("drop database if exists {to}")).await.unwrap();
         client.batch_execute(&format!("create database {to} template {from}")).await.unwrap();
+        // Rights on a database are not copied with it.
+        client.batch_execute(&format!("grant create on database {to} to dbmail_mesh_owner")).await.unwrap();
     }
 
     async fn restore(&self) {

@@ -57,13 +57,19 @@ impl Mesh {
     /// `count` empty nodes a, b, c … with the given stride, in databases of the shared cluster. The owner's role installs, and the worker
     /// connects as its own, with the least rights.
     pub async fn new(prefix: &str, count: i16, stride: i16) -> Self {
+        let mesh = Self::not_installed(prefix, count, stride).await;
+        install(&mesh.nodes, &mesh.nodes, Stride(stride)).await.unwrap();
+        mesh
+    }
+
+    /// The same before the install.
+    pub async fn not_installed(prefix: &str, count: i16, stride: i16) -> Self {
         let mut nodes = Vec::new();
         for id in 1..=count {
             let config = fresh_dbmail(prefix).await.unwrap();
             let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
             nodes.push(NodeSettings::new(&name_of(id), NodeId(id), &url).unwrap());
         }
-        install(&nodes, &nodes, Stride(stride)).await.unwrap();
         Self::of(nodes, stride)
     }
 

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
+use dbmail_mesh::scratch::install::install;
 use serde_json::Value;
 
 use crate::cli::File;

@@ -1,6 +1,6 @@
--- dbmail-mesh 0026: fresh statistics for a worker that owns none of dbmail's tables.
+-- dbmail-mesh 0026: for a worker that owns none of dbmail's tables. What rights it gets is in sql/rights.
 --
--- Only the owner of a table may analyze it; for anybody else PostgreSQL leaves the table out with a warning. The worker's role owns nothing.
+-- Only the owner of a table may analyze it; for anybody else PostgreSQL leaves the table out with a warning.
 
 set local lock_timeout = '250ms';
 
@@ -16,4 +16,4 @@ comment on function dbmail_mesh.refresh_statistics is 'Analyzes the tables that 
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name, needs) values (26, 'statistics', 25);
+insert into dbmail_mesh.migration (version, name, needs) values (26, 'rights', 25);
