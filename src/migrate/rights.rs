@@ -111,24 +111,26 @@ pub enum Given {
 pub async fn apply(node: &NodeSettings, roles: &Roles) -> Result<Given> {
     let mut session = Session::open(node).await?;
     session.lock().await?;
+    let given = apply_locked(&mut session, roles).await;
+    session.unlock().await;
+    given.map_err(|error| error.context(node))
+}
+
+async fn apply_locked(session: &mut Session<'_>, roles: &Roles) -> Result<Given> {
     let set = MigrationSet::embedded()?;
-    let (installed, faults) = match applied(&session).await {
+    let (installed, faults) = match applied(session).await {
         Ok(applied) => history::judge(&applied, &set),
         // Whoever may not even read this is told below what is missing.
         Err(_) => (SCHEMA_VERSION, Vec::new()),
     };
-    together(
-        "no rights were given",
-        faults.iter().map(|fault| Error::refused(fault.to_string(), fault.remedy())).collect(),
-    )
-    .map_err(|error| session.error(error))?;
+    let faults = faults.iter().map(|fault| Error::refused(fault.to_string(), fault.remedy())).collect();
+    together("no rights were given", faults)?;
     let scripts = if installed == SCHEMA_VERSION { &[ROLES, WORKER, READER][..] } else { &[ROLES] };
-    let transaction = session.client.transaction().await.map_err(|error| Error::from(error).context(node))?;
+    let transaction = session.client.transaction().await?;
     for script in scripts {
-        run(&transaction, &roles.filled(script)).await.map_err(|error| error.context(node))?;
+        run(&transaction, &roles.filled(script)).await?;
     }
-    transaction.commit().await.map_err(|error| Error::from(error).context(node))?;
-    session.unlock().await;
+    transaction.commit().await?;
     Ok(if installed == SCHEMA_VERSION { Given::All } else { Given::RolesOnly })
 }
 

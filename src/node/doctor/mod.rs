@@ -139,8 +139,7 @@ fn judge(name: &str, answers: &Answers, expected: Expected<'_>) -> Vec<Finding> 
         installed::judge(installed, expected.set, &mut found);
     }
     for error in &answers.errors {
-        let mend =
-            error.to_do().unwrap_or("connect as the role that ran dbmail-mesh migrate up, and see the load there");
+        let mend = error.to_do().unwrap_or("see the load there, and dbmail-mesh migrate rights if a right is missing");
         found.say(Level::Warning, "answers", what(name, error), "some checks could not be made", mend);
     }
     found.all

@@ -107,7 +107,9 @@ async fn what_stands_in_public_is_never_run_with_our_rights() {
     for id in [1, 2] {
         let reader = connect_as("dbmail_mesh_reader", &mesh.node(id).connection).await.unwrap();
         reader
-            .batch_execute("select * from dbmail_mesh.mail_events('alicia'); select * from dbmail_mesh.history(1)")
+            .batch_execute(
+                "select * from dbmail_mesh.mail_events('alicia', '-infinity'); select * from dbmail_mesh.history(1)",
+            )
             .await
             .unwrap();
         reader

@@ -20,7 +20,7 @@ const NAMES: [&str; 8] = [
 
 /// What operators' views and functions say of somebody, as long as it can be compared.
 async fn told(client: &Client, user: &str) -> (i64, i64) {
-    let events = "select count(*) from dbmail_mesh.mail_events($1)";
+    let events = "select count(*) from dbmail_mesh.mail_events($1, '-infinity')";
     let lines = "select count(*) from dbmail_mesh.reported_lines where owner = $1";
     let count = async |sql: &str| client.query_one(sql, &[&user]).await.unwrap().get::<_, i64>(0);
     (count(events).await, count(lines).await)
