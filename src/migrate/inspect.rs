@@ -207,7 +207,11 @@ impl Inspection {
             let problem = Error::refused(format!("role {role} does not own schema dbmail_mesh"), remedy);
             return vec![(Subject::Rights, problem)];
         } else if !may_create_schema {
-            let grant = format!("as its owner: grant create on database {} to {}", quoted(database), quoted(role));
+            let grant = format!(
+                "name the role that installs by --user, or as the database's owner: grant create on database {} to {}",
+                quoted(database),
+                quoted(role)
+            );
             problems.push(Error::refused(format!("role {role} may not create a schema in database {database}"), grant));
         }
         for (owner, relations) in &self.foreign {

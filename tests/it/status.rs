@@ -197,9 +197,10 @@ async fn a_position_within_a_range_leaves_out_what_is_done_and_nothing_else() {
     for name in ["one", "two", "three"] {
         session.deliver(inbox, &Mail::named(name)).await.unwrap();
     }
-    let to = snapshot(session.client()).await;
+    let beside = connect(&pair.urls[0].parse().unwrap()).await.unwrap();
+    let to = snapshot(&beside).await;
     let second = "select id from dbmail_mesh.outbox where kind = 'm' order by id offset 1 limit 1";
-    let second = session.client().query_one(second, &[]).await.unwrap();
+    let second = beside.query_one(second, &[]).await.unwrap();
     within(&pair.fra, &to, second.get(0)).await;
     let lag = |pair: &Pair| link(&pair.json(""), "ams", "fra")["lag_messages"].clone();
 
@@ -358,7 +359,7 @@ async fn a_schema_or_settings_that_do_not_fit_are_told() {
 async fn a_role_without_rights_is_told() {
     let pair = Pair::at_rest().await;
     pair.ams.batch_execute("create role status_stranger login").await.unwrap();
-    let stranger = pair.urls[0].replace("postgres@", "status_stranger@");
+    let stranger = pair.urls[0].replace("dbmail_mesh@", "status_stranger@");
     let file = File::with_nodes(&[stranger, pair.urls[1].clone()]);
     let status = file.run("status");
     assert_eq!(status.code, 0, "{status:?}");
