@@ -1,6 +1,6 @@
 -- To whom an install has to give rights on what is new: whoever has such rights, and on a node where nobody has any yet, whom the settings
 -- name. Nobody, unless this role owns what was installed. $1 whom the settings name as the worker, $2 what a reader is called.
-select r.rolname::text as role, bool_or(k.works) as works
+select r.rolname::text as role, coalesce(bool_or(k.works), false) as works
 from pg_namespace n
 cross join lateral (
   select a.grantee, true as works
