@@ -65,7 +65,7 @@ package-files:
 	$(PROGRAM) completions zsh > $(PACKAGE)/completions/_dbmail-mesh
 	$(PROGRAM) completions fish > $(PACKAGE)/completions/dbmail-mesh.fish
 	cp -R migrations $(PACKAGE)/share/
-	for part in sql/inspect dashboards; do [ ! -d $$part ] || cp -R $$part $(PACKAGE)/share/$$part; done
+	for part in sql/inspect sql/rights dashboards; do [ ! -d $$part ] || cp -R $$part $(PACKAGE)/share/$$part; done
 
 # A C linker for Rust, systemd-analyze, the PostgreSQL server programs and psql. What is there is left alone. The places are those where
 # the program itself looks, see src/scratch/binaries.rs.

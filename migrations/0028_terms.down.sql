@@ -6,6 +6,7 @@ drop function dbmail_mesh.seek_term(text, interval);
 drop view dbmail_mesh.active_worker;
 drop function dbmail_mesh.begin_term(text);
 drop trigger _000_term on dbmail_mesh.outbox;
+drop trigger _000_term on dbmail_mesh.heard;
 drop trigger _000_term on dbmail_mesh.late;
 drop trigger _000_term on dbmail_mesh.local_node;
 drop trigger _000_term on dbmail_mesh.peer;

@@ -1,6 +1,7 @@
 -- How big is the outbox, and who holds it? It is emptied below what all peers have acknowledged (worker.outbox_keep later).
 -- The first table is the whole, the second what each peer has not acknowledged; "holds": because of this one nothing more is removed.
--- Also looks for what keeps VACUUM from freeing removed rows: the oldest transaction in the cluster.
+-- Also looks for what keeps VACUUM from freeing removed rows: the oldest transaction in the cluster, of those that the role may see:
+-- without pg_read_all_stats that is its own.
 -- Reads the outbox once, and once a peer from what that has acknowledged on: about a second a million rows and peer.
 --   psql -f sql/inspect/outbox.sql dbmail
 

@@ -6,4 +6,4 @@ select current_setting('server_version_num')::integer as version,
        has_schema_privilege('public', 'usage') as may_use_public,
        coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'dbmail_mesh'),
                 has_database_privilege(current_database(), 'create')) as may_create_schema,
-       exists (select from pg_namespace where nspname = 'dbmail_mesh') as schema_exists
+       (select pg_get_userbyid(nspowner)::text from pg_namespace where nspname = 'dbmail_mesh') as schema_owner

@@ -1,5 +1,5 @@
 with relation as (
-    select oid, relname, relkind, relacl
+    select oid, relname, relkind, relacl, relowner
     from pg_class
     where relnamespace = 'public'::regnamespace
 )
@@ -54,7 +54,14 @@ from (
     union all
     select format('rights on %s: %s', relname, relacl)
     from relation
-    where relacl is not null
+    -- Once somebody had a right, the owner's own are written down as well.
+    where relacl <> acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)
+
+    union all
+    select format('rights on %s.%s: %s', relation.relname, attribute.attname, attribute.attacl)
+    from relation
+    join pg_attribute as attribute on attribute.attrelid = relation.oid
+    where attribute.attacl is not null
 
     union all
     select format('comment on %s%s: %s', relation.relname, coalesce('.' || attribute.attname, ''), found.description)

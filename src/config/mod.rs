@@ -24,6 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use node::{NAME_BYTES_MAX, NodeName, NodeSettings};
 pub use problems::{Problem, Problems};
+pub(crate) use secret::read as read_password;
 pub use session::SessionSettings;
 pub use units::{duration, show_duration, show_size};
 pub use url::Reach;

@@ -90,6 +90,16 @@ impl NodeSettings {
     }
 }
 
+impl NodeSettings {
+    /// The same node, connected to as another role. What the settings have as a password is not that role's: it is left out.
+    #[must_use]
+    pub fn connecting_as(&self, user: &str, password: Option<&str>) -> Self {
+        let mut other = self.clone();
+        other.connection.user(user).password(password.unwrap_or_default());
+        other
+    }
+}
+
 impl fmt::Display for NodeSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node {} ({})", self.name, self.address)

@@ -18,8 +18,8 @@ pub(super) fn password(folder: &Path, section: &mut Section<'_>) -> Option<Strin
     read(&folder.join(&file)).map_err(|reason| section.problem("password_file", format!("{file:?}"), reason)).ok()
 }
 
-/// The file's content without its last line end.
-fn read(path: &Path) -> Result<String, String> {
+/// The content of a file that others cannot read, without its last line end.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let mode = fs::metadata(path).map_err(cannot)?.permissions().mode();
     if mode & 0o007 != 0 {

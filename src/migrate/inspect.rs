@@ -37,7 +37,8 @@ pub(super) struct Server {
     role: String,
     may_use_public: bool,
     may_create_schema: bool,
-    schema_exists: bool,
+    /// None where nothing is installed.
+    schema_owner: Option<String>,
 }
 
 /// What a problem of the install is about.
@@ -109,7 +110,8 @@ impl Inspection {
         inspection.missing = missing.iter().map(|row| row.get("name")).collect();
         let foreign = many(session, include_str!("../../sql/migrate/foreign_relations.sql")).await?;
         inspection.foreign = foreign.iter().map(|row| (row.get("owner"), row.get("relations"))).collect();
-        if inspection.missing.is_empty() && inspection.foreign.is_empty() {
+        let reads = inspection.foreign.is_empty() || inspection.server.schema_owner.is_some();
+        if inspection.missing.is_empty() && reads {
             let rows = many(session, include_str!("../../sql/migrate/schema_step.sql")).await?;
             inspection.dbmail_step = rows.first().and_then(|row| row.get("step"));
         }
@@ -135,13 +137,28 @@ impl Inspection {
 
     /// Everything that keeps us from migrating this node. Pure.
     pub(super) fn problems(&self, node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Vec<Error> {
+        let mut problems = self.subjects(node, set, stride);
+        if self.is_for_others(set) {
+            problems.extend(self.missing_rights());
+        }
+        problems.into_iter().map(|(_, problem)| problem.context(node)).collect()
+    }
+
+    /// The same for somebody who only looks: whoever does not own what was installed need not, as long as nothing is to be run.
+    pub(super) fn seen(&self, node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Vec<Error> {
         self.subjects(node, set, stride).into_iter().map(|(_, problem)| problem.context(node)).collect()
     }
 
-    /// The same with what each is about, and without the node's name.
+    /// Whether everything is installed, and another role owns it.
+    fn is_for_others(&self, set: &MigrationSet) -> bool {
+        let Server { ref schema_owner, may_create_schema, .. } = self.server;
+        schema_owner.is_some() && !may_create_schema && history::judge(&self.applied, set).0 >= set.latest()
+    }
+
+    /// What [`seen`](Self::seen) tells with what each is about, and without the node's name.
     pub(super) fn subjects(&self, node: &NodeSettings, set: &MigrationSet, stride: Stride) -> Vec<(Subject, Error)> {
         let mut problems = self.not_a_node();
-        if problems.is_empty() {
+        if problems.is_empty() && !self.is_for_others(set) {
             problems = self.missing_rights();
         }
         if problems.is_empty() && self.dbmail_step.unwrap_or(0) < DBMAIL_STEP_MIN {
@@ -183,13 +200,18 @@ impl Inspection {
     }
 
     fn missing_rights(&self) -> Vec<(Subject, Error)> {
-        let Server { ref database, ref role, may_create_schema, schema_exists, .. } = self.server;
+        let Server { ref database, ref role, may_create_schema, ref schema_owner, .. } = self.server;
         let mut problems = Vec::new();
-        if !may_create_schema && schema_exists {
-            let grant = format!("reassign schema dbmail_mesh: alter schema dbmail_mesh owner to {}", quoted(role));
-            problems.push(Error::refused(format!("role {role} does not own schema dbmail_mesh"), grant));
+        if let Some(owner) = schema_owner.as_ref().filter(|_| !may_create_schema) {
+            let remedy = format!("connect as its owner: --user {}", quoted(owner));
+            let problem = Error::refused(format!("role {role} does not own schema dbmail_mesh"), remedy);
+            return vec![(Subject::Rights, problem)];
         } else if !may_create_schema {
-            let grant = format!("as its owner: grant create on database {} to {}", quoted(database), quoted(role));
+            let grant = format!(
+                "name the role that installs by --user, or as the database's owner: grant create on database {} to {}",
+                quoted(database),
+                quoted(role)
+            );
             problems.push(Error::refused(format!("role {role} may not create a schema in database {database}"), grant));
         }
         for (owner, relations) in &self.foreign {
@@ -245,11 +267,11 @@ async fn server(session: &Session<'_>) -> Result<Server> {
         role: row.get("role"),
         may_use_public: row.get("may_use_public"),
         may_create_schema: row.get("may_create_schema"),
-        schema_exists: row.get("schema_exists"),
+        schema_owner: row.get("schema_owner"),
     })
 }
 
-async fn applied(session: &Session<'_>) -> Result<Vec<Applied>> {
+pub(super) async fn applied(session: &Session<'_>) -> Result<Vec<Applied>> {
     if !has_relation(&session.client, "migration").await.map_err(|error| session.error(error))? {
         return Ok(Vec::new());
     }

@@ -18,11 +18,13 @@ mod floors;
 mod history;
 mod inspect;
 mod report;
+pub mod rights;
 mod session;
 mod set;
 mod status;
 mod step;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use floors::Floors;
@@ -53,13 +55,14 @@ pub struct Runner<'a> {
     stride: Stride,
     nodes: Vec<&'a NodeSettings>,
     all: &'a [NodeSettings],
+    workers: BTreeMap<String, String>,
     lock_patience: Duration,
 }
 
 impl<'a> Runner<'a> {
     /// A runner of `set` for `nodes`, which are some of `all` nodes of the mesh.
     pub fn new(set: &'a MigrationSet, stride: Stride, nodes: Vec<&'a NodeSettings>, all: &'a [NodeSettings]) -> Self {
-        Self { set, stride, nodes, all, lock_patience: LOCK_PATIENCE }
+        Self { set, stride, nodes, all, workers: BTreeMap::new(), lock_patience: LOCK_PATIENCE }
     }
 
     /// Gives up after `patience` (instead of a minute) when other sessions hold dbmail's tables.
@@ -69,7 +72,15 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Brings the nodes to the latest version, and tells `done` of each step.
+    /// As whom the worker connects, by the node's name, where that is another role than the one that installs. It gets the rights that it
+    /// needs (see [`rights`]).
+    #[must_use]
+    pub fn workers(mut self, workers: BTreeMap<String, String>) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Brings the nodes to the latest version, tells `done` of each step, and gives those who have rights there what they need now.
     ///
     /// # Errors
     /// Before anything is changed: a node that cannot be reached, that is not fit, or that another runner is at work
@@ -118,6 +129,27 @@ impl<'a> Runner<'a> {
         Ok(steps)
     }
 
+    /// With what [`up`](Self::up) would end, on nodes where it has something to do: rights for those who have some there already.
+    ///
+    /// # Errors
+    /// When a node cannot be asked.
+    pub async fn plan_rights(&self) -> Result<Vec<String>> {
+        let sessions = Session::open_all(&self.nodes).await?;
+        let installed = self.versions(&sessions).await?;
+        let mut scripts = Vec::new();
+        for (session, _) in sessions.iter().zip(installed).filter(|(_, version)| *version < self.set.latest()) {
+            let node = session.node;
+            for script in rights::renewals(session, self.worker_of(node)).await? {
+                scripts.push(format!("-- node {} ({}): rights\nbegin;\n{script}\ncommit;\n", node.name, node.address));
+            }
+        }
+        Ok(scripts)
+    }
+
+    fn worker_of(&self, node: &NodeSettings) -> Option<&str> {
+        self.workers.get(node.name.as_str()).map(String::as_str)
+    }
+
     /// What is installed on each node. Changes nothing; what went wrong is in the lines.
     pub async fn status(&self) -> Vec<NodeStatus> {
         status::of_all(&self.nodes, self.set, self.stride).await
@@ -145,6 +177,11 @@ impl<'a> Runner<'a> {
                 step.run(session, self.lock_patience).await?;
                 done(&step);
             }
+        }
+        // Also where nothing was to do: the last run may have been stopped just before.
+        for session in sessions.iter_mut().filter(|_| self.set.latest() == SCHEMA_VERSION) {
+            let worker = self.worker_of(session.node);
+            rights::renew(session, worker).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::report::together;
 use crate::config::{NodeSettings, SessionSettings, show_duration};
 use crate::error::{Error, Kind, Result};
-use crate::node::connect::LONG_STATEMENT;
+use crate::node::connect::{LONG_STATEMENT, PINNED_PATH};
 
 /// The advisory lock that a runner holds on a database while it migrates it: "dbmesh" in ASCII, then 1.
 pub const MIGRATION_LOCK: i64 = 0x6462_6d65_7368_0001;
@@ -29,7 +29,10 @@ impl<'a> Session<'a> {
     /// Connects to `node`.
     pub(super) async fn open(node: &'a NodeSettings) -> Result<Self> {
         let cannot = |why: &dyn Display| Error::new(Kind::Unreachable, format!("{node}: cannot connect: {why}"));
-        let connected = timeout(ANSWER_MAX, node.tls.connect(&node.connection)).await;
+        let mut config = node.connection.clone();
+        let own = config.get_options().map(str::to_owned).unwrap_or_default();
+        config.options(format!("{own} -c {PINNED_PATH}"));
+        let connected = timeout(ANSWER_MAX, node.tls.connect(&config)).await;
         let (client, connection) = connected
             .map_err(|_| cannot(&format!("no answer within {}", show_duration(ANSWER_MAX))))?
             .map_err(|error| cannot(&error))?;

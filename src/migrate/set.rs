@@ -74,6 +74,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0026_relay",
     "0027_aside",
     "0028_terms",
+    "0029_rights",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

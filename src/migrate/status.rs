@@ -71,7 +71,7 @@ async fn of(node: &NodeSettings, set: &MigrationSet, stride: Stride) -> NodeStat
         Err(error) => return line(node, set, None, State::Wrong, error.to_string()),
     };
     let (installed, _) = history::judge(&inspection.applied, set);
-    let problems: Vec<_> = inspection.problems(node, set, stride).iter().map(ToString::to_string).collect();
+    let problems: Vec<_> = inspection.seen(node, set, stride).iter().map(ToString::to_string).collect();
     let (state, detail) = if !problems.is_empty() {
         (State::Wrong, problems.join("; "))
     } else if installed < set.latest() {

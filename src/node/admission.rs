@@ -57,9 +57,9 @@ impl Identity {
     /// `Refused` when dbmail-mesh is not installed there; `Unreachable`.
     pub async fn read(endpoint: &Endpoint, client: &impl GenericClient) -> Result<Self> {
         let row = ask::row(client, include_str!("../../sql/node/identity.sql"), &[]).await.map_err(|error| {
-            let error = error.context(format!("{endpoint}: dbmail-mesh is not installed"));
+            let error = error.context(format!("{endpoint}: dbmail-mesh is not installed, or this role may not use it"));
             if error.kind() == crate::error::Kind::Refused {
-                error.remedy("run dbmail-mesh migrate up, or grant this role what it prints")
+                error.remedy("run dbmail-mesh migrate up, or see dbmail-mesh migrate rights for what this role needs")
             } else {
                 error
             }

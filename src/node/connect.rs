@@ -38,6 +38,10 @@ pub const fn sessions_of_a_worker(sessions: usize) -> usize {
 /// mail (ten million messages take minutes).
 pub const LONG_STATEMENT: Duration = Duration::from_secs(3600);
 
+/// Nothing that anybody has put into schema `public` is taken for PostgreSQL's own: a function there whose arguments fit better would be
+/// called, whatever the order. For migrations this counts most: a view keeps what it found when it was made.
+pub(crate) const PINNED_PATH: &str = "search_path=pg_catalog,pg_temp";
+
 /// Settings of every session: its name, the schema version that we know (see [`super::schema`]), and bounds that the server itself enforces. No JIT: our statements join a few hundred
 /// keys, but are planned as if for many more as long as tables have not been analyzed, and compiling one takes 50 to 250 ms where
 /// running it takes 1, sometimes with a mailbox locked. Parameters are mail: the server must not put them into what it says of an error.
@@ -54,7 +58,8 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
         .options(format!(
             "{own} -c datestyle=ISO -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
              -c tcp_keepalives_idle={} -c tcp_keepalives_interval={} -c tcp_keepalives_count={KEEPALIVES_COUNT} \
-             -c tcp_user_timeout={} -c client_min_messages=warning -c log_parameter_max_length_on_error=0 -c jit=off -c dbmail_mesh.program={program} \
+             -c tcp_user_timeout={} -c client_min_messages=warning -c log_parameter_max_length_on_error=0 -c jit=off -c {PINNED_PATH} \
+             -c dbmail_mesh.program={program} \
              -c default_transaction_isolation=read\\ committed",
             bounds.statement_timeout.as_millis(),
             bounds.lock_timeout.as_millis(),
@@ -85,7 +90,7 @@ impl Endpoint {
         let own = config.get_options().map(str::to_owned).unwrap_or_default();
         config
             .application_name(format!("dbmail-mesh {role}"))
-            .options(format!("{own} -c dbmail_mesh.program={}", self.program));
+            .options(format!("{own} -c {PINNED_PATH} -c dbmail_mesh.program={}", self.program));
         let client = self.connect_with(config).await?;
         self.session.set_on(&client).await?;
         Ok(client)

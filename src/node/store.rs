@@ -172,10 +172,6 @@ pub async fn report_relays(target: &impl GenericClient, source: NodeId, nodes: &
     Ok(())
 }
 
-/// The tables that a batch looks things up in.
-const ANALYZE: &str = "analyze public.dbmail_messages, public.dbmail_physmessage, public.dbmail_mimeparts, public.dbmail_partlists, \
-                       public.dbmail_headername, public.dbmail_headervalue, public.dbmail_header, dbmail_mesh.content";
-
 /// Has the statistics of a node that is being filled brought up to date, if they are far behind `brought` messages. Plans that were made
 /// for empty tables read them from end to end: the more there is, the slower.
 ///
@@ -184,7 +180,7 @@ const ANALYZE: &str = "analyze public.dbmail_messages, public.dbmail_physmessage
 pub async fn refresh_statistics(target: &impl GenericClient, brought: i64) -> Result<()> {
     let row = ask::row(target, include_str!("../../sql/target/statistics_are_stale.sql"), &[&brought]).await?;
     if row.get("stale") {
-        target.batch_execute(ANALYZE).await?;
+        ask::row(target, include_str!("../../sql/target/refresh_statistics.sql"), &[]).await?;
     }
     Ok(())
 }

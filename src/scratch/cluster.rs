@@ -13,11 +13,29 @@ use super::keeper::Keeper;
 pub use super::keeper::{SMALL_DISK, small_disks};
 use super::place;
 use crate::error::{Error, Kind, Result};
+use crate::migrate::rights::Roles;
 
 /// The DDL of a dbmail 3.5 database (schema step 35002) with the rows of a fresh installation.
 pub const DBMAIL_SCHEMA: &str = include_str!("../../sql/scratch/dbmail_schema.sql");
 
 const TEMPLATE: &str = "dbmail_template";
+
+/// dbmail's own role, which owns its database and tables, and is no superuser.
+pub const DBMAIL_ROLE: &str = "dbmail";
+/// Who installs.
+pub const OWNER_ROLE: &str = crate::migrate::rights::OWNER;
+/// What the worker connects as.
+pub const WORKER_ROLE: &str = "dbmail_mesh";
+/// Who only looks.
+pub const READER_ROLE: &str = crate::migrate::rights::READER_ROLE;
+
+const MAKE_DBMAIL_ROLE: &str = "do $$
+begin
+  if not exists (select from pg_roles where rolname = 'dbmail') then
+    create role dbmail login;
+  end if;
+end
+$$";
 
 /// How long a server may take until it answers; crash recovery on a busy machine included.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -135,6 +153,16 @@ impl Cluster {
         format!("postgresql://postgres@/{database}?host={}{port}", self.dir.display())
     }
 
+    /// The same for the worker's role, as a settings file has it.
+    pub fn worker_url(&self, database: &str) -> String {
+        self.url(database).replacen("postgres@", &format!("{WORKER_ROLE}@"), 1)
+    }
+
+    /// The same for the role that only looks.
+    pub fn reader_url(&self, database: &str) -> String {
+        self.url(database).replacen("postgres@", &format!("{READER_ROLE}@"), 1)
+    }
+
     /// The cluster's directory: the socket, `data/`, the logs.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -195,19 +223,30 @@ impl Cluster {
             self.make_template(&client).await?;
             *template_made = true;
         }
-        let statement = format!("create database {} template {TEMPLATE}", quoted(database));
-        client.batch_execute(&statement).await.map_err(|error| Error::from(error).context(statement))?;
+        // Rights on a database are not copied with it.
+        for statement in [
+            format!("create database {} template {TEMPLATE} owner {DBMAIL_ROLE}", quoted(database)),
+            format!("grant create on database {} to {OWNER_ROLE}", quoted(database)),
+        ] {
+            client.batch_execute(&statement).await.map_err(|error| Error::from(error).context(statement))?;
+        }
         Ok(self.config(database))
     }
 
     async fn make_template(&self, client: &Client) -> Result<()> {
         // Two statements: a database cannot be made in the transaction of a multi-statement query.
         client.batch_execute(&format!("drop database if exists {TEMPLATE}")).await?;
-        client.batch_execute(&format!("create database {TEMPLATE}")).await?;
+        client.batch_execute(MAKE_DBMAIL_ROLE).await?;
+        client.batch_execute(&format!("create database {TEMPLATE} owner {DBMAIL_ROLE}")).await?;
         {
             let inside = connect(&self.config(TEMPLATE)).await?;
-            let loaded = inside.batch_execute(DBMAIL_SCHEMA).await;
+            let loaded = inside.batch_execute(&format!("set role {DBMAIL_ROLE};\n{DBMAIL_SCHEMA}\nreset role;")).await;
             loaded.map_err(|error| Error::from(error).context("sql/scratch/dbmail_schema.sql"))?;
+            let roles = Roles::new(OWNER_ROLE, WORKER_ROLE, READER_ROLE)?;
+            inside
+                .batch_execute(&format!("begin;\n{}\ncommit;", roles.roles_script()))
+                .await
+                .map_err(|error| Error::from(error).context("roles"))?;
         }
         // The session above ends a moment after its client; CREATE DATABASE itself waits up to 5 s for that.
         client.batch_execute(&format!("alter database {TEMPLATE} allow_connections false")).await?;
@@ -230,12 +269,20 @@ impl Cluster {
     }
 }
 
-/// Connects without TLS, with a task of its own that drives the connection.
+/// Connects without TLS as the superuser, whomever `config` names, with a task of its own that drives the connection.
 ///
 /// # Errors
 /// What PostgreSQL says.
 pub async fn connect(config: &Config) -> Result<Client> {
-    let (client, connection) = config.connect(NoTls).await?;
+    connect_as("postgres", config).await
+}
+
+/// The same as another role.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub async fn connect_as(role: &str, config: &Config) -> Result<Client> {
+    let (client, connection) = config.clone().user(role).connect(NoTls).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to a throwaway database ended");

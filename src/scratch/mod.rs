@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod condstore;
 pub mod demo;
 pub mod findings;
+pub mod install;
 mod keeper;
 pub mod ledger;
 mod place;

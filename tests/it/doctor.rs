@@ -2,8 +2,8 @@
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
-use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
+use dbmail_mesh::scratch::cluster::{Cluster, Options, WORKER_ROLE, connect};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::standin::{Mail, Session};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -19,12 +19,25 @@ struct Patient {
 }
 
 impl Patient {
-    /// With dbmail's schema and no more.
+    /// With dbmail's schema and no more; examined by whoever is going to install.
     async fn new() -> Self {
+        Self::examined_as("postgres").await
+    }
+
+    /// Installed, and examined by the worker's role.
+    async fn installed() -> Self {
+        let patient = Self::examined_as(WORKER_ROLE).await;
+        patient.install().await;
+        // As the doctor itself would say.
+        patient.run(&format!("grant pg_read_all_stats to {WORKER_ROLE}")).await;
+        patient
+    }
+
+    async fn examined_as(role: &str) -> Self {
         let settings = vec![("max_prepared_transactions".to_owned(), "2".to_owned())];
         let cluster = Cluster::start(Options { durable: true, settings, ..Options::default() }).await.unwrap();
         let config = cluster.create_dbmail("dbmail").await.unwrap();
-        let url = cluster.url("dbmail");
+        let url = cluster.url("dbmail").replace("postgres@", &format!("{role}@"));
         let file = File::with_nodes(std::slice::from_ref(&url));
         let node = NodeSettings::new("ams", NodeId(1), &url).unwrap();
         let client = connect(&config).await.unwrap();
@@ -33,7 +46,7 @@ impl Patient {
 
     async fn install(&self) {
         let nodes = std::slice::from_ref(&self.node);
-        migrate_up(nodes, nodes, Stride(8)).await.unwrap();
+        install(nodes, nodes, Stride(8)).await.unwrap();
     }
 
     fn examine(&self) -> (Ended, Vec<Value>) {
@@ -120,8 +133,7 @@ async fn a_server_is_examined_before_the_install_and_mended() {
 
 #[tokio::test]
 async fn what_numbering_and_capturing_need_is_examined_and_mended() {
-    let patient = Patient::new().await;
-    patient.install().await;
+    let patient = Patient::installed().await;
     let mut session = Session::connect(&patient.node.connection).await.unwrap();
     session.create_user("alice").await.unwrap();
     let inbox = session.create_mailbox("alice", "INBOX").await.unwrap();
@@ -147,6 +159,13 @@ async fn what_numbering_and_capturing_need_is_examined_and_mended() {
         ),
         ("alter table dbmail_mailboxes alter column mailbox_idnr drop default", "column_defaults", "critical"),
         ("drop index dbmail_mesh.outbox_by_txid", "indexes", "warning"),
+        ("revoke insert on dbmail_envelope from dbmail_mesh", "worker_role", "critical"),
+        (
+            "revoke all on all functions in schema dbmail_mesh from dbmail_mesh;\nrevoke all on all tables in schema dbmail_mesh from dbmail_mesh",
+            "worker_role",
+            "critical",
+        ),
+        ("revoke usage on schema dbmail_mesh from dbmail_mesh", "worker_role", "critical"),
     ] {
         patient.breaks_and_mends(by, check, level).await;
     }

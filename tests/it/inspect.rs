@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dbmail_mesh::config::{NodeSettings, Presence};
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::binaries::Binaries;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -31,12 +31,12 @@ fn files() -> BTreeMap<String, String> {
 }
 
 /// psql, beside the server's programs or where Debian has it; `None`: there is none.
-fn psql() -> Option<PathBuf> {
+pub fn psql() -> Option<PathBuf> {
     let beside = Binaries::find().ok()?.dir().join("psql");
     [beside, "/usr/bin/psql".into()].into_iter().find(|path| path.exists())
 }
 
-/// What a file prints, with these variables. Nothing may go wrong, and no warning be given.
+/// What a file prints, with these variables, to a role that may only look. Nothing may go wrong, and no warning be given.
 fn run(node: &NodeSettings, url: &str, file: &str, variables: &[&str]) -> String {
     let mut command = Command::new(psql().unwrap());
     command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]).env("PGTZ", "UTC").env("LC_ALL", "C.UTF-8");
@@ -106,10 +106,11 @@ async fn eventful_mesh() -> (Mesh, String, i64) {
     let (mut nodes, mut urls) = (Vec::new(), Vec::new());
     for (name, id) in [("ams", AMS), ("fra", FRA)] {
         let config = fresh_dbmail("inspect").await.unwrap();
-        urls.push(shared_cluster().await.unwrap().url(config.get_dbname().unwrap()));
-        nodes.push(NodeSettings::new(name, NodeId(id), urls.last().unwrap()).unwrap());
+        let cluster = shared_cluster().await.unwrap();
+        urls.push(cluster.reader_url(config.get_dbname().unwrap()));
+        nodes.push(NodeSettings::new(name, NodeId(id), &cluster.worker_url(config.get_dbname().unwrap())).unwrap());
     }
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     let mut mesh = Mesh::of(nodes, 8);
     mesh.mesh.presence = Presence::For(Duration::from_secs(30 * 86_400));
     let (mut at_ams, mut at_fra) = (mesh.dbmail(AMS).await, mesh.dbmail(FRA).await);
@@ -238,9 +239,11 @@ async fn every_file_runs_on_a_node_that_has_met_no_other() {
         return;
     }
     let config = fresh_dbmail("inspect").await.unwrap();
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
-    let node = [NodeSettings::new("ams", NodeId(1), &url).unwrap()];
-    migrate_up(&node, &node, Stride(8)).await.unwrap();
+    let cluster = shared_cluster().await.unwrap();
+    let url = cluster.reader_url(config.get_dbname().unwrap());
+    let worker = cluster.worker_url(config.get_dbname().unwrap());
+    let node = [NodeSettings::new("ams", NodeId(1), &worker).unwrap()];
+    install(&node, &node, Stride(8)).await.unwrap();
     for file in files().keys() {
         run(&node[0], &url, file, &[]);
     }

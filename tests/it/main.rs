@@ -16,6 +16,7 @@ mod migrate;
 mod notify;
 mod packaging;
 mod properties;
+mod rights;
 mod scratch_accounts;
 mod scratch_audit;
 mod scratch_audit_state;

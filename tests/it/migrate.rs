@@ -30,8 +30,7 @@ const TWO_UP: &str = "
 alter table public.dbmail_messages alter column message_idnr drop default;
 insert into dbmail_mesh.migration (version, name) values (2, 'two');
 ";
-const TWO_DOWN: &str =
-    "alter table public.dbmail_messages alter column message_idnr set default nextval('dbmail_message_idnr_seq');";
+const TWO_DOWN: &str = "alter table public.dbmail_messages alter column message_idnr set default nextval('public.dbmail_message_idnr_seq');";
 
 const ONE: (&str, &str, &str) = ("0001_one", ONE_UP, "drop schema dbmail_mesh cascade;");
 const TWO: (&str, &str, &str) = ("0002_two", TWO_UP, TWO_DOWN);

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::node::plan::FIRST_HIDDEN_ROW;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 
 /// Every file below `sql/` but those of the stand-in, which are for a plain dbmail database and tested as such, and those for people,
-/// which psql runs (`inspect.rs`).
-fn files() -> Vec<(String, String)> {
+/// which psql runs (`inspect.rs`, `rights`).
+pub fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    files.retain(|path| !path.starts_with(root.join("scratch")) && !path.starts_with(root.join("inspect")));
+    files.retain(|path| ["scratch", "inspect", "rights"].iter().all(|folder| !path.starts_with(root.join(folder))));
     files.sort();
     let name = |path: &Path| path.strip_prefix(&root).unwrap().display().to_string();
     files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
@@ -91,10 +91,12 @@ fn numbers_of_33_to_50_bits_are_the_first_hidden_row() {
 #[tokio::test]
 async fn every_file_can_be_prepared_on_an_installed_node() {
     let config = fresh_dbmail("sql_files").await.unwrap();
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+    let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
     let node = [NodeSettings::new("ams", NodeId(1), &url).unwrap()];
-    migrate_up(&node, &node, Stride(8)).await.unwrap();
+    install(&node, &node, Stride(8)).await.unwrap();
     let client = connect(&config).await.unwrap();
+    // As all sessions of ours: nothing is found that does not name its schema, or is PostgreSQL's own.
+    client.batch_execute("set search_path = pg_catalog, pg_temp").await.unwrap();
     let mut wrong = Vec::new();
     for (name, sql) in files() {
         // PostgreSQL prepares one statement, not several: this tells that as well.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Mail, Session};
 use serde_json::{Value, json};
@@ -29,10 +29,10 @@ impl Pair {
         let mut nodes = Vec::new();
         for (name, id) in [("ams", 1), ("fra", 2)] {
             let config = fresh_dbmail("status").await.unwrap();
-            urls.push(shared_cluster().await.unwrap().url(config.get_dbname().unwrap()));
+            urls.push(shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap()));
             nodes.push(NodeSettings::new(name, NodeId(id), urls.last().unwrap()).unwrap());
         }
-        migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+        install(&nodes, &nodes, Stride(8)).await.unwrap();
         let (ams, fra) = (connect(&nodes[0].connection).await.unwrap(), connect(&nodes[1].connection).await.unwrap());
         Self { file: File::with_nodes(&urls), urls, ams, fra }
     }
@@ -197,9 +197,10 @@ async fn a_position_within_a_range_leaves_out_what_is_done_and_nothing_else() {
     for name in ["one", "two", "three"] {
         session.deliver(inbox, &Mail::named(name)).await.unwrap();
     }
-    let to = snapshot(session.client()).await;
+    let beside = connect(&pair.urls[0].parse().unwrap()).await.unwrap();
+    let to = snapshot(&beside).await;
     let second = "select id from dbmail_mesh.outbox where kind = 'm' order by id offset 1 limit 1";
-    let second = session.client().query_one(second, &[]).await.unwrap();
+    let second = beside.query_one(second, &[]).await.unwrap();
     within(&pair.fra, &to, second.get(0)).await;
     let lag = |pair: &Pair| link(&pair.json(""), "ams", "fra")["lag_messages"].clone();
 
@@ -302,7 +303,7 @@ async fn every_trigger_of_an_installed_node_is_watched() {
 async fn nodes_that_cannot_be_asked_do_not_stop_the_others() {
     let pair = Pair::at_rest().await;
     let bare = fresh_dbmail("status").await.unwrap();
-    let bare = shared_cluster().await.unwrap().url(bare.get_dbname().unwrap());
+    let bare = shared_cluster().await.unwrap().worker_url(bare.get_dbname().unwrap());
 
     let file = File::with_nodes(&[pair.urls[0].clone(), NOWHERE.to_owned(), bare.clone()]);
     let status = file.run("status");
@@ -358,7 +359,7 @@ async fn a_schema_or_settings_that_do_not_fit_are_told() {
 async fn a_role_without_rights_is_told() {
     let pair = Pair::at_rest().await;
     pair.ams.batch_execute("create role status_stranger login").await.unwrap();
-    let stranger = pair.urls[0].replace("postgres@", "status_stranger@");
+    let stranger = pair.urls[0].replace("dbmail_mesh@", "status_stranger@");
     let file = File::with_nodes(&[stranger, pair.urls[1].clone()]);
     let status = file.run("status");
     assert_eq!(status.code, 0, "{status:?}");

@@ -170,6 +170,19 @@ pub(super) struct TriggerFault {
     pub(super) missing: bool,
 }
 
+/// `sql/doctor/rights.sql`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Rights {
+    /// Whether the role may do everything.
+    pub(super) superuser: bool,
+    /// Owners of dbmail's tables or ours that the role is, or is a member of.
+    pub(super) owners: Vec<String>,
+    /// Whether it may read what is installed.
+    pub(super) may_look: bool,
+    /// What it lacks, as positions in what the worker needs.
+    pub(super) lacks: Vec<usize>,
+}
+
 /// How a clock stands against that of this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Clock {

@@ -72,9 +72,22 @@ impl Findings {
         mend: impl Into<String>,
         sql: [String; N],
     ) {
+        self.add_all(check, level, found, why, mend, sql.into());
+    }
+
+    /// The same with any number of statements.
+    pub(super) fn add_all(
+        &mut self,
+        check: &'static str,
+        level: Level,
+        found: impl Into<String>,
+        why: &str,
+        mend: impl Into<String>,
+        sql: Vec<String>,
+    ) {
         let (node, found) = (self.node.clone(), found.into());
         let (why, mend) = (why.to_owned(), mend.into());
-        self.all.push(Finding { check, level, node, found, why, mend, sql: sql.into() });
+        self.all.push(Finding { check, level, node, found, why, mend, sql });
     }
 
     /// Whether a check has found nothing wrong so far.

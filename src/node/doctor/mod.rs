@@ -10,6 +10,7 @@ mod facts;
 mod finding;
 mod installed;
 mod reading;
+mod rights;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -26,9 +27,10 @@ use crate::config::{NodeSettings, Reach};
 use crate::domain::budget::Level;
 use crate::domain::ids::Stride;
 use crate::error::Error;
+use crate::migrate::rights::worker_rights;
 use crate::migrate::{MigrationSet, Subject};
 use crate::tls::Mode;
-use facts::{Clock, Installed, Server};
+use facts::{Clock, Installed, Rights, Server};
 use finding::Findings;
 
 /// What was found.
@@ -73,6 +75,7 @@ struct Answers {
     server: Option<Server>,
     clock: Option<Clock>,
     schema: Option<crate::node::schema::Schema>,
+    rights: Option<Rights>,
     installed: Option<Installed>,
     /// Why something could not be asked.
     errors: Vec<Error>,
@@ -138,12 +141,14 @@ fn judge(name: &str, answers: &Answers, expected: Expected<'_>) -> Vec<Finding> 
         }
         server::judge(server, expected, &mut found);
     }
+    if let (Some(rights), Some(server)) = (&answers.rights, &answers.server) {
+        rights::judge(rights, &server.role, &worker_rights(), &mut found);
+    }
     if let Some(installed) = &answers.installed {
         installed::judge(installed, expected.set, &mut found);
     }
     for error in &answers.errors {
-        let mend =
-            error.to_do().unwrap_or("connect as the role that ran dbmail-mesh migrate up, and see the load there");
+        let mend = error.to_do().unwrap_or("see the load there, and dbmail-mesh migrate rights if a right is missing");
         found.say(Level::Warning, "answers", what(name, error), "some checks could not be made", mend);
     }
     found.all
@@ -159,7 +164,7 @@ fn install(name: &str, answers: &Answers, expected: Expected<'_>, found: &mut Fi
         let mend = error.to_do().unwrap_or_default();
         let why = "dbmail-mesh refuses to work with this node as it is";
         // "as a superuser: grant dbmail to mesh"
-        let sql = ["grant ", "alter schema "].iter().find_map(|word| mend.find(word)).map(|at| mend[at..].to_owned());
+        let sql = mend.find("grant ").map(|at| mend[at..].to_owned());
         match sql.filter(|_| *subject == Subject::Rights) {
             Some(sql) => found.mend(Level::Critical, subject.as_str(), what(name, error), why, [sql]),
             None => found.say(Level::Critical, subject.as_str(), what(name, error), why, mend),

@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::facts::{Clock, Installed, TriggerFault};
+use super::facts::{Clock, Installed, Rights, TriggerFault};
 use super::{Answers, Expected};
 use crate::config::NodeSettings;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::problems_of;
+use crate::migrate::rights::worker_rights;
 use crate::node::Endpoint;
 use crate::node::schema::{Fit, SCHEMA, Schema};
 
@@ -44,6 +45,15 @@ async fn fill(node: &NodeSettings, expected: Expected<'_>, answers: &mut Answers
     answers.server = Some(one(&client, include_str!("../../../sql/doctor/server.sql"), &[&LONG_S]).await?);
     client.batch_execute(&format!("set statement_timeout = {STATEMENT_MAX_MS}")).await?;
     answers.clock = Some(clock(&client).await?);
+    if is_installed(&client).await? {
+        let rights = rights(&client).await?;
+        let may_look = rights.may_look;
+        answers.rights = Some(rights);
+        // Everything else would only say so once more.
+        if !may_look {
+            return Ok(());
+        }
+    }
     match problems_of(node, expected.set, expected.stride).await {
         Ok(problems) => (answers.is_inspected, answers.problems) = (true, problems),
         Err(error) => answers.errors.push(error),
@@ -59,9 +69,19 @@ async fn fill(node: &NodeSettings, expected: Expected<'_>, answers: &mut Answers
     Ok(())
 }
 
-async fn schema(client: &Client) -> Result<Schema> {
+async fn is_installed(client: &Client) -> Result<bool> {
     let found = client.query_one(include_str!("../../../sql/migrate/has_relation.sql"), &[&"migration"]).await?;
-    if !found.get::<_, bool>("found") {
+    Ok(found.get("found"))
+}
+
+async fn rights(client: &Client) -> Result<Rights> {
+    let (names, verbs): (Vec<String>, Vec<String>) =
+        worker_rights().into_iter().map(|right| (right.name, right.verb)).unzip();
+    one(client, include_str!("../../../sql/doctor/rights.sql"), &[&names, &verbs]).await
+}
+
+async fn schema(client: &Client) -> Result<Schema> {
+    if !is_installed(client).await? {
         return Ok(Schema { version: 0, needs: 0 });
     }
     Ok(Schema::from_row(&client.query_one(SCHEMA, &[]).await?))

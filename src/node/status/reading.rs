@@ -118,7 +118,7 @@ impl Answer<'_> {
     /// The node could be connected to, and did not answer everything. Its session is given up: an answer may still come.
     fn fail(&mut self, error: &Error, session: Client) {
         let text = plain(self.asked, error);
-        let remedy = "connect as the role that ran dbmail-mesh migrate up";
+        let remedy = "dbmail-mesh migrate rights prints what this role needs, after dbmail-mesh migrate up";
         let refused = error.kind() == Kind::Refused;
         self.status.error = Some(if refused { format!("{text} ({remedy})") } else { text });
         drop(Client::take(session));

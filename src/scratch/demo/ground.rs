@@ -11,8 +11,8 @@ use super::worker::WorkerProcess;
 use crate::config::{NodeSettings, show_duration};
 use crate::domain::ids::{NodeId, Stride};
 use crate::error::{Error, Kind, Result};
-use crate::migrate::migrate_up;
 use crate::scratch::cluster::{self, Cluster, Options};
+use crate::scratch::install::install;
 use crate::scratch::standin::Session;
 
 /// Up to so many nodes each have a server of their own; more of them share one, for the machine's sake.
@@ -59,9 +59,9 @@ impl Ground {
             let node = node_name(id);
             let database = format!("{name}_{node}");
             cluster.create_dbmail(&database).await?;
-            nodes.push(NodeSettings::new(&node, NodeId(id), &cluster.url(&database))?);
+            nodes.push(NodeSettings::new(&node, NodeId(id), &cluster.worker_url(&database))?);
         }
-        migrate_up(&nodes, &nodes, stride).await?;
+        install(&nodes, &nodes, stride).await?;
         let settings = self.clusters[0].dir().join(format!("{name}.toml"));
         let text = self.settings_text(name, &nodes, stride, waits);
         std::fs::write(&settings, text).map_err(|error| {
@@ -77,7 +77,7 @@ impl Ground {
             let _ = write!(text, "settle_after = \"{settle_after}\"\npatience = \"{patience}\"\n");
         }
         for (node, cluster) in nodes.iter().zip(self.clusters.iter().cycle()) {
-            let url = cluster.url(&format!("{name}_{}", node.name));
+            let url = cluster.worker_url(&format!("{name}_{}", node.name));
             let _ = write!(text, "\n[[node]]\nname = \"{}\"\nid = {}\nurl = {url:?}\n", node.name, node.id);
         }
         text

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config, GenericClient, Row, Statement, Transaction}
 use super::sql::Sql;
 use crate::domain::ids::MailboxId;
 use crate::error::{Error, Result};
-use crate::scratch::cluster::connect;
+use crate::scratch::cluster::{DBMAIL_ROLE, connect_as};
 
 /// The user whose INBOX is dbmail's staging area.
 pub const INTERNAL_USER: &str = "__@!internal_delivery_user!@__";
@@ -33,16 +33,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, as application `dbmail` unless `config` has a name.
+    /// Connects as dbmail's own role, whomever `config` names, and as application `dbmail` unless `config` has a name.
     ///
     /// # Errors
     /// What PostgreSQL says.
     pub async fn connect(config: &Config) -> Result<Self> {
+        Self::connect_as(DBMAIL_ROLE, config).await
+    }
+
+    /// The same as another role: dbmail may have one that does not own its tables.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn connect_as(role: &str, config: &Config) -> Result<Self> {
         let mut config = config.clone();
         if config.get_application_name().is_none() {
             config.application_name(APPLICATION_NAME);
         }
-        let client = connect(&config).await?;
+        let client = connect_as(role, &config).await?;
         Ok(Self { client, statements: Statements::default(), owners: HashMap::new(), insert_took: Duration::ZERO })
     }
 

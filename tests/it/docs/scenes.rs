@@ -88,7 +88,7 @@ async fn deliver(stage: &Stage, node: &str, owner: &str, mailbox: &str) -> Resul
 /// alice reads on `ams` and `fra`; bob has never come.
 async fn mesh(stage: &mut Stage) -> Result<(), String> {
     let nodes: String = stage.taking_part().map(|node| format!(" --node {}", node.name)).collect();
-    succeed(stage, &format!("dbmail-mesh migrate up{nodes}")).await?;
+    succeed(stage, &format!("dbmail-mesh migrate up --user dbmail_mesh_owner{nodes}")).await?;
     let mut ams = stage.dbmail("ams").await?;
     for owner in ["alice", "bob"] {
         ams.create_user(owner).await.map_err(said)?;

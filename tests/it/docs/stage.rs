@@ -51,7 +51,7 @@ impl Stage {
         stage.mask(&format!("root@{}", host.trim()), "root@db1");
         for (id, name) in (1..).zip(names) {
             let database = fresh_dbmail("docs").await.unwrap().get_dbname().unwrap().to_owned();
-            let url = shared_cluster().await.unwrap().url(&database);
+            let url = shared_cluster().await.unwrap().worker_url(&database);
             let node = NodeSettings::new(name, NodeId(id), &url).unwrap();
             stage.mask(&node.address, &format!("db.{name}.example/dbmail"));
             stage.mask(&database, "dbmail");
@@ -83,7 +83,7 @@ impl Stage {
                 table.contains(&format!("name = \"{}\"\nid = {}", node.name, node.id)),
                 "the example changed: {table}"
             );
-            let url = shared_cluster().await.unwrap().url(node.connection.get_dbname().unwrap());
+            let url = shared_cluster().await.unwrap().worker_url(node.connection.get_dbname().unwrap());
             text += "[[node]]\n";
             for line in table.lines() {
                 let line = match line.split_once(" = ") {

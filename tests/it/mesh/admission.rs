@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Mail, Session};
 
 use super::{DEADLINE, Mesh};
 
 async fn node(id: i16, config: &tokio_postgres::Config) -> NodeSettings {
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+    let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
     NodeSettings::new(["a", "b", "c"][usize::try_from(id - 1).unwrap()], NodeId(id), &url).unwrap()
 }
 
@@ -20,7 +19,7 @@ async fn install(configs: &[tokio_postgres::Config]) -> Mesh {
     for (index, config) in configs.iter().enumerate() {
         nodes.push(node(i16::try_from(index + 1).unwrap(), config).await);
     }
-    migrate_up(&nodes, &nodes, Stride(4)).await.unwrap();
+    dbmail_mesh::scratch::install::install(&nodes, &nodes, Stride(4)).await.unwrap();
     Mesh::of(nodes, 4)
 }
 
@@ -170,5 +169,7 @@ async fn copy_of(original: &tokio_postgres::Config) -> tokio_postgres::Config {
         .await
         .unwrap();
     client.batch_execute(&format!("create database {copy} template {name}")).await.unwrap();
+    // Rights on a database are not copied with it.
+    client.batch_execute(&format!("grant create on database {copy} to dbmail_mesh_owner")).await.unwrap();
     cluster.config(&copy)
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::{Cluster, Options};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::standin::Mail;
 use tokio::net::TcpListener;
 
@@ -23,12 +23,12 @@ async fn a_node_that_is_far_away_is_settled_with() {
     relay.flow(Flow::Delayed(Duration::from_millis(50)), Flow::Delayed(Duration::from_millis(50)));
     let through = relay.port();
     let near = dbmail_mesh::scratch::shared::fresh_dbmail("near").await.unwrap();
-    let url = dbmail_mesh::scratch::shared::shared_cluster().await.unwrap().url(near.get_dbname().unwrap());
+    let url = dbmail_mesh::scratch::shared::shared_cluster().await.unwrap().worker_url(near.get_dbname().unwrap());
     let nodes = vec![
         NodeSettings::new("a", NodeId(1), &url).unwrap(),
-        NodeSettings::new("b", NodeId(2), &format!("postgresql://postgres@127.0.0.1:{through}/dbmail")).unwrap(),
+        NodeSettings::new("b", NodeId(2), &format!("postgresql://dbmail_mesh@127.0.0.1:{through}/dbmail")).unwrap(),
     ];
-    migrate_up(&nodes, &nodes, Stride(2)).await.unwrap();
+    install(&nodes, &nodes, Stride(2)).await.unwrap();
     let mesh = Mesh::of(nodes, 2);
     let mut a = mesh.dbmail(1).await;
     a.create_user("alice").await.unwrap();

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride, Uid};
-use dbmail_mesh::migrate::{migrate_down, migrate_up};
 use dbmail_mesh::scratch::binaries::Binaries;
 use dbmail_mesh::scratch::catalog::catalog;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::{install, uninstall};
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Mail, Session};
 
@@ -22,7 +22,7 @@ async fn node_with_mail(prefix: &str) -> (NodeSettings, tokio_postgres::Config) 
     for n in 0..10 {
         session.deliver(inbox, &Mail::named(&format!("before{n}"))).await.unwrap();
     }
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+    let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
     (NodeSettings::new("a", NodeId(3), &url).unwrap(), config)
 }
 
@@ -46,7 +46,7 @@ async fn up_down_up_leaves_dbmail_as_it_was() {
     let nodes = [node];
     let highest: i64 = client.query_one("select max(message_idnr) from dbmail_messages", &[]).await.unwrap().get(0);
     for round in 0..2 {
-        migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+        install(&nodes, &nodes, Stride(8)).await.unwrap();
         assert_ne!(catalog(&client).await.unwrap(), before);
         if round == 0 {
             assert_eq!(places(&client).await, places_before, "rows were rewritten");
@@ -57,7 +57,7 @@ async fn up_down_up_leaves_dbmail_as_it_was() {
         assert!(with.0 > highest && NodeId(3).owns(with, Stride(8)));
         let mailbox = session.create_mailbox("alice", &format!("made{round}")).await.unwrap();
         assert_eq!(mailbox.0 % 8, 3);
-        migrate_down(&nodes, Stride(8)).await.unwrap();
+        uninstall(&nodes, Stride(8)).await.unwrap();
         assert_eq!(catalog(&client).await.unwrap(), before, "round {round}");
         let mut session = Session::connect(&config).await.unwrap();
         let without = session.deliver(inbox, &Mail::named(&format!("without{round}"))).await.unwrap();
@@ -81,7 +81,7 @@ async fn down_shows_what_was_late() {
     mesh.await_count(2, "select count(*) from dbmail_mesh.late", 1).await;
     worker.stop().await;
     let high = mesh.count(2, "select max(high) from dbmail_mesh.line").await;
-    migrate_down(&mesh.nodes, Stride(2)).await.unwrap();
+    uninstall(&mesh.nodes, Stride(2)).await.unwrap();
     let uids = mesh.uids(2, inbox).await;
     assert_eq!(uids.len(), 4);
     assert!(*uids.last().unwrap() > high);
@@ -107,7 +107,8 @@ async fn psql_runs_the_same_files() {
         files.sort();
         files
     };
-    let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+    let url =
+        shared_cluster().await.unwrap().url(config.get_dbname().unwrap()).replace("postgres@", "dbmail_mesh_owner@");
     let run = |files: &[std::path::PathBuf]| {
         for file in files {
             let output = Command::new(&psql)
@@ -117,7 +118,7 @@ async fn psql_runs_the_same_files() {
                 .env(
                     "PGOPTIONS",
                     "-c dbmail_mesh.node_id=3 -c dbmail_mesh.node_name=a -c dbmail_mesh.stride=8 -c dbmail_mesh.uid_floor=0 \
-                     -c dbmail_mesh.mailbox_floor=0",
+                     -c dbmail_mesh.mailbox_floor=0 -c search_path=pg_catalog,pg_temp",
                 )
                 .output()
                 .unwrap();
@@ -126,7 +127,7 @@ async fn psql_runs_the_same_files() {
     };
     run(&files(".up.sql"));
     let nodes = [node];
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     let mut session = Session::connect(&config).await.unwrap();
     let inbox = session.find_mailbox("alice", "INBOX").await.unwrap().unwrap();
     assert!(NodeId(3).owns(session.deliver(inbox, &Mail::named("m")).await.unwrap(), Stride(8)));

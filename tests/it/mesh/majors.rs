@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::audit::audit;
 use dbmail_mesh::scratch::binaries::Binaries;
 use dbmail_mesh::scratch::cluster::{Cluster, Options};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::ledger::Ledger;
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -58,12 +58,12 @@ async fn nodes_of_different_majors_end_equal() {
     for (id, (major, binaries)) in (1..).zip(&majors) {
         let cluster = Cluster::start(Options { binaries: Some(binaries.clone()), ..Options::default() }).await.unwrap();
         cluster.create_dbmail("dbmail").await.unwrap();
-        let node = NodeSettings::new(&name_of(id), NodeId(id), &cluster.url("dbmail")).unwrap();
+        let node = NodeSettings::new(&name_of(id), NodeId(id), &cluster.worker_url("dbmail")).unwrap();
         nodes.push(node);
         clusters.push(cluster);
         println!("node {} is PostgreSQL {major}", name_of(id));
     }
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     let mesh = Mesh::of(nodes, 8);
     let ids: Vec<i16> = mesh.nodes.iter().map(|node| node.id.0).collect();
 

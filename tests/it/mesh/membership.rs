@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Uid};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::connect;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -31,7 +31,7 @@ impl Mesh {
             self.mesh.stride
         );
         for node in &self.nodes {
-            let url = shared_cluster().await.unwrap().url(node.connection.get_dbname().unwrap());
+            let url = shared_cluster().await.unwrap().worker_url(node.connection.get_dbname().unwrap());
             text += &format!("[[node]]\nname = \"{}\"\nid = {}\nurl = {url:?}\n", node.name, node.id);
         }
         let arguments = arguments.to_owned();
@@ -75,7 +75,7 @@ impl Mesh {
 
     /// The settings of a further node.
     async fn add(&mut self, id: i16, database: &str) {
-        let url = shared_cluster().await.unwrap().url(database);
+        let url = shared_cluster().await.unwrap().worker_url(database);
         self.nodes.push(NodeSettings::new(&super::name_of(id), NodeId(id), &url).unwrap());
     }
 }
@@ -94,6 +94,8 @@ impl Backup {
         }
         client.batch_execute(&format!("drop database if exists {to}")).await.unwrap();
         client.batch_execute(&format!("create database {to} template {from}")).await.unwrap();
+        // Rights on a database are not copied with it.
+        client.batch_execute(&format!("grant create on database {to} to dbmail_mesh_owner")).await.unwrap();
     }
 
     async fn restore(&self) {
@@ -237,7 +239,7 @@ async fn a_new_database_takes_over_a_number() {
     worker.stop().await;
     let mut anew = Mesh::of(vec![mesh.node(1).clone()], 4);
     anew.add(2, fresh_dbmail("number").await.unwrap().get_dbname().unwrap()).await;
-    migrate_up(&anew.nodes[1..], &anew.nodes, anew.mesh.stride).await.unwrap();
+    install(&anew.nodes[1..], &anew.nodes, anew.mesh.stride).await.unwrap();
     let worker = anew.work();
     anew.await_count(1, REFUSED, 1).await;
     says(
@@ -334,7 +336,7 @@ async fn an_empty_node_is_filled_while_the_others_take_mail() {
     let config = fresh_dbmail("grown").await.unwrap();
     mesh.add(3, config.get_dbname().unwrap()).await;
     says(&mesh.command("join --node c").await, 4, &["dbmail-mesh is not installed", "migrate up"]);
-    migrate_up(&mesh.nodes[2..], &mesh.nodes, mesh.mesh.stride).await.unwrap();
+    install(&mesh.nodes[2..], &mesh.nodes, mesh.mesh.stride).await.unwrap();
     let joining = mesh.command("join --node c");
     let (joined, ()) = tokio::join!(joining, async {
         mesh.give(1, inbox, "meanwhile").await;

@@ -45,8 +45,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::{MeshSettings, NodeSettings, Presence, WorkerSettings};
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::node::Endpoint;
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::Session;
 use dbmail_mesh::worker::{Options, Worker};
@@ -62,15 +62,22 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// `count` empty nodes a, b, c … with the given stride, in databases of the shared cluster.
+    /// `count` empty nodes a, b, c … with the given stride, in databases of the shared cluster. The owner's role installs, and the worker
+    /// connects as its own, with the least rights.
     pub async fn new(prefix: &str, count: i16, stride: i16) -> Self {
+        let mesh = Self::not_installed(prefix, count, stride).await;
+        install(&mesh.nodes, &mesh.nodes, Stride(stride)).await.unwrap();
+        mesh
+    }
+
+    /// The same before the install.
+    pub async fn not_installed(prefix: &str, count: i16, stride: i16) -> Self {
         let mut nodes = Vec::new();
         for id in 1..=count {
             let config = fresh_dbmail(prefix).await.unwrap();
-            let url = shared_cluster().await.unwrap().url(config.get_dbname().unwrap());
+            let url = shared_cluster().await.unwrap().worker_url(config.get_dbname().unwrap());
             nodes.push(NodeSettings::new(&name_of(id), NodeId(id), &url).unwrap());
         }
-        migrate_up(&nodes, &nodes, Stride(stride)).await.unwrap();
         Self::of(nodes, stride)
     }
 
@@ -123,19 +130,19 @@ impl Mesh {
         self.nodes.iter().find(|node| node.id.0 == id).unwrap()
     }
 
-    /// Where a node is, as settings have it.
+    /// Where a node is, as settings have it: the worker, and every command of the operator's, connect as the worker's role.
     pub fn url(&self, id: i16) -> String {
         let connection = &self.node(id).connection;
         let tokio_postgres::config::Host::Unix(socket) = &connection.get_hosts()[0] else { panic!("not on a socket") };
-        format!("postgresql://postgres@/{}?host={}", connection.get_dbname().unwrap(), socket.display())
+        format!("postgresql://dbmail_mesh@/{}?host={}", connection.get_dbname().unwrap(), socket.display())
     }
 
-    /// A dbmail session on a node.
+    /// A dbmail session on a node, as dbmail's role.
     pub async fn dbmail(&self, id: i16) -> Session {
         Session::connect(&self.node(id).connection).await.unwrap()
     }
 
-    /// A bare connection to a node.
+    /// A bare connection to a node, as the superuser.
     pub async fn psql(&self, id: i16) -> tokio_postgres::Client {
         dbmail_mesh::scratch::cluster::connect(&self.node(id).connection).await.unwrap()
     }
@@ -210,7 +217,7 @@ pub fn url_of(node: &NodeSettings) -> String {
         tokio_postgres::config::Host::Unix(path) => path.to_str().unwrap().to_owned(),
         tokio_postgres::config::Host::Tcp(name) => name.clone(),
     };
-    format!("postgresql://postgres@/{}?host={host}", node.connection.get_dbname().unwrap())
+    format!("postgresql://dbmail_mesh@/{}?host={host}", node.connection.get_dbname().unwrap())
 }
 
 fn name_of(id: i16) -> String {

@@ -20,7 +20,7 @@ const NYC: i16 = 3;
 /// The mesh's nodes as `ams`, `fra` and `nyc` in a settings file.
 pub(super) async fn commands(mesh: &Mesh) -> File {
     let cluster = shared_cluster().await.unwrap();
-    let url = |node: &dbmail_mesh::config::NodeSettings| cluster.url(node.connection.get_dbname().unwrap());
+    let url = |node: &dbmail_mesh::config::NodeSettings| cluster.worker_url(node.connection.get_dbname().unwrap());
     File::with_nodes(&mesh.nodes.iter().map(url).collect::<Vec<_>>())
 }
 
@@ -229,7 +229,7 @@ async fn a_pause_without_a_worker_and_what_cannot_be_paused() {
     says(&file.run("pause --link ams"), 2, &["SOURCE:TARGET"]);
     says(&file.run("pause --link ams:ams"), 2, &["two nodes"]);
     let cluster = shared_cluster().await.unwrap();
-    let url = cluster.url(mesh.node(AMS).connection.get_dbname().unwrap());
+    let url = cluster.worker_url(mesh.node(AMS).connection.get_dbname().unwrap());
     let file = File::with_nodes(&[url, NOWHERE.to_owned()]);
     says(&file.run("pause --node fra"), 3, &["node fra"]);
     says(&file.run("pause --node ams"), 0, &["ams -> fra: its target cannot be asked"]);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::{Cluster, Options};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::standin::{Flags, INTERNAL_USER, Mail, Session, StoreFlags};
 
 use super::Mesh;
@@ -93,9 +93,9 @@ async fn own_clusters(clusters: &[Cluster; 2]) -> Mesh {
     for (index, cluster) in clusters.iter().enumerate() {
         cluster.create_dbmail("dbmail").await.unwrap();
         let (name, id) = (["a", "b"][index], i16::try_from(index + 1).unwrap());
-        nodes.push(NodeSettings::new(name, NodeId(id), &cluster.url("dbmail")).unwrap());
+        nodes.push(NodeSettings::new(name, NodeId(id), &cluster.worker_url("dbmail")).unwrap());
     }
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     Mesh::of(nodes, 8)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dbmail_mesh::domain::ids::{MailboxId, Stride};
 use dbmail_mesh::migrate::{Direction, MigrationSet, Runner, SCHEMA_VERSION};
+use dbmail_mesh::scratch::install::owned;
 use dbmail_mesh::scratch::standin::Mail;
 use dbmail_mesh::worker::{Options, Worker};
 
@@ -34,7 +35,8 @@ fn next_set(needs: Option<i32>) -> MigrationSet {
 
 /// One node with one table more, as a program of the next version does it.
 async fn migrate(mesh: &Mesh, id: i16, set: &MigrationSet) {
-    let runner = Runner::new(set, Stride(8), vec![mesh.node(id)], &mesh.nodes);
+    let (node, all) = (owned(std::slice::from_ref(mesh.node(id))), owned(&mesh.nodes));
+    let runner = Runner::new(set, Stride(8), node.iter().collect(), &all);
     runner.up(&mut |step| assert_eq!((step.version, step.direction), (NEXT, Direction::Up))).await.unwrap();
 }
 
@@ -131,7 +133,7 @@ async fn a_migration_and_a_write_exclude_each_other() {
     let mut worker = mesh.psql(1).await;
     worker.batch_execute(&format!("set dbmail_mesh.program = {SCHEMA_VERSION}")).await.unwrap();
     let guard = include_str!("../../../sql/target/guard.sql");
-    let nodes = mesh.nodes.clone();
+    let nodes = owned(&mesh.nodes);
     let set = next_set(None);
 
     let write = worker.transaction().await.unwrap();

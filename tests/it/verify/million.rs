@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
 use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
+use dbmail_mesh::scratch::install::install;
 use serde_json::Value;
 
 use crate::cli::File;
@@ -26,10 +26,10 @@ async fn a_million_messages_are_compared_within_a_minute() {
     let (mut nodes, mut urls) = (Vec::new(), Vec::new());
     for (name, id) in [("ams", 1), ("fra", 2)] {
         cluster.create_dbmail(name).await.unwrap();
-        urls.push(cluster.url(name));
-        nodes.push(NodeSettings::new(name, NodeId(id), &cluster.url(name)).unwrap());
+        urls.push(cluster.worker_url(name));
+        nodes.push(NodeSettings::new(name, NodeId(id), &cluster.worker_url(name)).unwrap());
     }
-    migrate_up(&nodes, &nodes, Stride(8)).await.unwrap();
+    install(&nodes, &nodes, Stride(8)).await.unwrap();
     let begun = Instant::now();
     let mut snapshots = Vec::new();
     for (node, offset) in nodes.iter().zip([1_000, 5_000_000]) {

@@ -76,7 +76,7 @@ impl Rig {
 
 pub async fn urls(mesh: &Mesh) -> Vec<String> {
     let cluster = shared_cluster().await.unwrap();
-    mesh.nodes.iter().map(|node| cluster.url(node.connection.get_dbname().unwrap())).collect()
+    mesh.nodes.iter().map(|node| cluster.worker_url(node.connection.get_dbname().unwrap())).collect()
 }
 
 /// What differs: kind, key (of an entry only its kind) and in what.
