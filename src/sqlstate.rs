@@ -41,8 +41,8 @@ fn kind_of_class(class: &str) -> Kind {
         // What a trigger of the DBA's raises, in PL/pgSQL or another language: it has looked at the row.
         "09" | "20" | "2F" | "38" | "39" | "P0" => Kind::Data,
         // The rest of PostgreSQL's own: a statement of ours that is wrong, or a damaged index.
-        "00" | "01" | "02" | "03" | "0B" | "0F" | "0L" | "0P" | "0Z" | "24" | "25" | "26" | "28" | "2B" | "2D" | "34" | "3B" | "3D" | "72"
-        | "F0" | "HV" | "XX" => Kind::Internal,
+        "00" | "01" | "02" | "03" | "0B" | "0F" | "0L" | "0P" | "0Z" | "24" | "25" | "26" | "28" | "2B" | "2D"
+        | "34" | "3B" | "3D" | "72" | "F0" | "HV" | "XX" => Kind::Internal,
         // A code that somebody has made up: `raise exception using errcode = …` in a trigger.
         _ => Kind::Data,
     }

@@ -198,7 +198,11 @@ pub(super) async fn run_retry(args: RetryArgs, common: &Common, output: &mut Out
 }
 
 /// The session with a node; one that cannot be asked is complained about, and the others are asked.
-fn with<'a>(sessions: &'a Sessions, node: &NodeSettings, silent: &mut Vec<String>) -> Option<&'a deadpool_postgres::Client> {
+fn with<'a>(
+    sessions: &'a Sessions,
+    node: &NodeSettings,
+    silent: &mut Vec<String>,
+) -> Option<&'a deadpool_postgres::Client> {
     match sessions.with(node) {
         Ok(client) => Some(client),
         Err(error) => {

@@ -249,9 +249,9 @@ impl Limits {
         let parts: Option<Vec<String>> = serde_json::from_str(&credentials.value).ok();
         ensure(parts.is_some_and(|parts| parts.len() == 3), || "its credentials are not three texts".into())?;
         let named = numbers.iter().zip(account::FIELDS.iter().skip(2));
-        named.into_iter().try_for_each(|(field, what)| {
-            ensure(field.value.parse::<i64>().is_ok(), || format!("{what} is no number"))
-        })
+        named
+            .into_iter()
+            .try_for_each(|(field, what)| ensure(field.value.parse::<i64>().is_ok(), || format!("{what} is no number")))
     }
 
     /// An entry.
@@ -260,7 +260,8 @@ impl Limits {
     /// What is wrong with it.
     pub fn entry(&self, kind: &str, key: &str, entry: &Entry, account: Option<&str>) -> Wrong {
         ensure(ENTRY_KINDS.contains(&kind), || "it is of no kind that this version knows".into())?;
-        let is_object = |text: &str| matches!(serde_json::from_str(text), Ok(Value::Object(fields)) if !fields.is_empty());
+        let is_object =
+            |text: &str| matches!(serde_json::from_str(text), Ok(Value::Object(fields)) if !fields.is_empty());
         ensure(is_object(key), || "its key is no JSON object".into())?;
         let value = entry.value.as_deref().map(serde_json::from_str);
         ensure(matches!(value, None | Some(Ok(Value::Object(_)))), || "its value is no JSON object".into())?;
@@ -272,9 +273,10 @@ impl Limits {
 /// What an account is known by: `born_as/generation`.
 fn account_name(account: &str) -> Wrong {
     let parts = account.rsplit_once('/');
-    ensure(parts.is_some_and(|(born, generation)| !born.is_empty() && generation.parse::<i32>().is_ok_and(|n| n > 0)), || {
-        "its account is not called as accounts are".into()
-    })
+    ensure(
+        parts.is_some_and(|(born, generation)| !born.is_empty() && generation.parse::<i32>().is_ok_and(|n| n > 0)),
+        || "its account is not called as accounts are".into(),
+    )
 }
 
 /// HIGHESTMODSEQ of a mailbox: which, and how high.

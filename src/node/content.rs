@@ -117,8 +117,7 @@ impl Shipment<'_, '_, '_> {
     async fn physmessages(&self, wanted: &[Wanted], on_source: &[i64]) -> Result<Places> {
         let rows =
             ask::rows(self.source, include_str!("../../sql/source/read_physmessages.sql"), &[&on_source]).await?;
-        let found: BTreeMap<i64, &Row> =
-            rows.iter().map(|row| Ok((row.read("id")?, row))).collect::<Result<_>>()?;
+        let found: BTreeMap<i64, &Row> = rows.iter().map(|row| Ok((row.read("id")?, row))).collect::<Result<_>>()?;
         let present: Vec<(&Wanted, &&Row)> =
             wanted.iter().filter_map(|wanted| Some((wanted, found.get(&wanted.on_source)?))).collect();
         let nodes: Vec<i16> = present.iter().map(|(wanted, _)| wanted.content.origin.0).collect();
@@ -265,7 +264,14 @@ impl Shipment<'_, '_, '_> {
         ask::row(
             self.target,
             include_str!("../../sql/target/store_headers.sql"),
-            &[&physmessages, &names, &texts("hash")?, &texts("headervalue")?, &texts("sortfield")?, &texts("datefield")?],
+            &[
+                &physmessages,
+                &names,
+                &texts("hash")?,
+                &texts("headervalue")?,
+                &texts("sortfield")?,
+                &texts("datefield")?,
+            ],
         )
         .await?;
         self.stored();

@@ -53,7 +53,9 @@ pub async fn absent(
     }
     let numbers: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let owners: Vec<&str> = ids.iter().map(|id| known.get(id).map_or("", MailboxState::account)).collect();
-    let rows = ask::rows(target, include_str!("../../sql/target/absent_mailboxes.sql"), &[&numbers, &owners, &source.0]).await?;
+    let rows =
+        ask::rows(target, include_str!("../../sql/target/absent_mailboxes.sql"), &[&numbers, &owners, &source.0])
+            .await?;
     let absent = |row: &tokio_postgres::Row| Absent { reason: row.get("reason"), has_ended: row.get("has_ended") };
     Ok(rows.iter().map(|row| (MailboxId(row.get("id")), absent(row))).collect())
 }
@@ -171,9 +173,11 @@ async fn view(target: &impl GenericClient, gathered: &Gathered) -> Result<View> 
     let ids: Vec<i64> = gathered.states.keys().map(|id| id.0).collect();
     let sql = include_str!("../../sql/target/view_mailboxes.sql");
     let rows = ask::rows(target, sql, &[&ids, &gathered.accounts()]).await?;
-    let held = |row: &tokio_postgres::Row| { Ok::<_, crate::error::Error>(Held {
-        row: if row.read("is_here")? { Some(state::registers_of(row)?) } else { None },
-        fate: state::fate_of(row)?,
-    })};
+    let held = |row: &tokio_postgres::Row| {
+        Ok::<_, crate::error::Error>(Held {
+            row: if row.read("is_here")? { Some(state::registers_of(row)?) } else { None },
+            fate: state::fate_of(row)?,
+        })
+    };
     rows.iter().map(|row| Ok((MailboxId(row.read("id")?), held(row)?))).collect()
 }

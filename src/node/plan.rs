@@ -99,8 +99,7 @@ impl Found {
     fn from_row(row: &Row, birth: i64, uid: Uid) -> Result<Self> {
         let state: i8 = row.read("state")?;
         let place = row.read::<Option<i64>>("row_idnr")?.map_or(RowId(birth), RowId);
-        let mailbox =
-            |column: &str| row.read::<Option<i64>>(column).map(|id| id.map_or(MailboxId(0), MailboxId));
+        let mailbox = |column: &str| row.read::<Option<i64>>(column).map(|id| id.map_or(MailboxId(0), MailboxId));
         let held = match state as u8 {
             b'v' => Held::Visible { uid },
             b'w' => Held::Waiting { uid, row: place },

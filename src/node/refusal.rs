@@ -49,7 +49,8 @@ fn without_values(code: &str, message: &str) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
     let line = words.join(" ");
     if line.chars().count() <= REASON_MAX { line } else { line.chars().take(REASON_MAX - 1).chain(['…']).collect() }
 }
@@ -63,8 +64,16 @@ mod tests {
     fn what_stands_in_a_row_is_not_told() {
         for (code, message, told) in [
             ("22P02", "invalid input syntax for type integer: \"secret\"", "invalid input syntax for type integer"),
-            ("22003", "value \"12345678901\" is out of range for type integer", "value \"…\" is out of range for type integer"),
-            ("22021", "invalid byte sequence for encoding \"UTF8\": 0xe4 0x6e", "invalid byte sequence for encoding \"UTF8\""),
+            (
+                "22003",
+                "value \"12345678901\" is out of range for type integer",
+                "value \"…\" is out of range for type integer",
+            ),
+            (
+                "22021",
+                "invalid byte sequence for encoding \"UTF8\": 0xe4 0x6e",
+                "invalid byte sequence for encoding \"UTF8\"",
+            ),
             ("22001", "value too long for type character varying(10)", "value too long for type character varying(10)"),
             (
                 "23514",

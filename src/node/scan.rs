@@ -291,7 +291,8 @@ impl<'a> SourceRead<'a> {
     /// `Unreachable`, `Transient`.
     pub async fn messages(&self, keys: &BTreeSet<i64>, limits: &Limits) -> Result<Told<MessageState>> {
         let sql = include_str!("../../sql/source/read_messages.sql");
-        self.told('m', "birth_uid", sql, keys.iter().copied().collect(), |row| MessageState::from_row(row, limits)).await
+        self.told('m', "birth_uid", sql, keys.iter().copied().collect(), |row| MessageState::from_row(row, limits))
+            .await
     }
 
     /// HIGHESTMODSEQ of mailboxes, what the source has of others, and its clock.

@@ -359,7 +359,8 @@ impl Link {
                 }
                 self.portion.found();
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
-                let tides = Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
+                let tides =
+                    Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
                 Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
             }
         };

@@ -14,7 +14,7 @@ use crate::node::scan::SourceRead;
 use crate::node::store;
 
 /// How often it is looked whether any is due.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Retries take no more than this part of a link's time.
 const SHARE: u32 = 4;
 
@@ -53,7 +53,8 @@ impl Link {
         let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
         let unheard = Pulse::default();
-        let route = Route { source: &source.endpoint, here: target.endpoint.id, bounds: self.bounds(), pulse: &unheard.beats };
+        let route =
+            Route { source: &source.endpoint, here: target.endpoint.id, bounds: self.bounds(), pulse: &unheard.beats };
         let batch = Batch { keys: &keys, again: &keys, cursor: stored, next: stored, waiting: None };
         match route.apply(&read, &mut of_target, &beside, batch).await {
             Ok(applied) => {

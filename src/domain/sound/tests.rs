@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::account::Fields;
-use crate::domain::mailboxes::{self, Alive, Held as HeldMailbox, Name, Owners, View};
 use crate::domain::ids::Uid;
+use crate::domain::mailboxes::{self, Alive, Held as HeldMailbox, Name, Owners, View};
 use crate::domain::rule::{self, Held, Place, RowId};
 use crate::domain::settlement::{self, NodeView};
 use crate::domain::{entry, modseq as modseqs};
@@ -36,7 +36,10 @@ fn stamps_that_no_node_can_have_made() {
         assert!(told.unwrap_or_default().contains(wrong.unwrap_or_default()), "{stamp:?}");
     }
     assert!(clocks_agree(NOW, NOW - CLOCK_AHEAD_MAX).is_ok());
-    assert_eq!(clocks_agree(i64::MIN, i64::MAX).unwrap_err().split(" hours").nth(1), Some(" behind that of the target"));
+    assert_eq!(
+        clocks_agree(i64::MIN, i64::MAX).unwrap_err().split(" hours").nth(1),
+        Some(" behind that of the target")
+    );
     assert!(clocks_agree(NOW + 2 * CLOCK_AHEAD_MAX, NOW).unwrap_err().contains("48 hours ahead of"));
 }
 
@@ -76,7 +79,10 @@ fn what_is_wrong_with_mailboxes_accounts_and_entries() {
     let merged = |into| State::Ended(Fate::MergedInto(MailboxId(into)));
     assert!(LIMITS.mailbox(MailboxId(7), &merged(9), None, 0).is_ok());
     assert!(LIMITS.mailbox(MailboxId(7), &merged(7), None, 0).unwrap_err().contains("not above it"), "into itself");
-    assert!(LIMITS.mailbox(MailboxId(7), &merged(5), None, 0).unwrap_err().contains("not above it"), "half of a circle");
+    assert!(
+        LIMITS.mailbox(MailboxId(7), &merged(5), None, 0).unwrap_err().contains("not above it"),
+        "half of a circle"
+    );
     assert!(LIMITS.mailbox(MailboxId(7), &State::Ended(Fate::Deleted), Some("x"), 0).is_err());
     assert!(LIMITS.mailbox(MailboxId(-7), &State::Ended(Fate::Deleted), None, 0).is_err());
     assert!(LIMITS.mailbox(MailboxId(7), &State::Ended(Fate::Deleted), Some("12"), i64::MAX).is_err());
@@ -191,7 +197,8 @@ fn any_number() -> impl Strategy<Value = i64> {
         -3_i64..50,
         Just(i64::MAX),
         Just(i64::MIN),
-        prop::sample::select(vec![NUMBER_LAST, MODSEQ_LAST, 1 << 32, 1 << 48, NOW << 12]).prop_flat_map(|n| n - 2..n + 3),
+        prop::sample::select(vec![NUMBER_LAST, MODSEQ_LAST, 1 << 32, 1 << 48, NOW << 12])
+            .prop_flat_map(|n| n - 2..n + 3),
     ]
 }
 
@@ -257,13 +264,27 @@ fn nearly_sound() -> impl Strategy<Value = Owned> {
         message.numbers.clear();
         message.incoming = Incoming { birth: BirthUid(birth), uid: Uid(birth + more), dead: message.incoming.dead };
         let keeps = |bit: u16| keep & (1 << bit) != 0;
-        if !keeps(0) || !keeps(1) { message.place = sound.place }
-        if !keeps(2) || !keeps(3) { message.marks = sound.marks }
-        if !keeps(4) || !keeps(5) { message.modseq = sound.modseq }
-        if !keeps(6) || !keeps(7) { message.content = sound.content }
-        if !keeps(8) || !keeps(9) { message.physmessage = sound.physmessage }
-        if !keeps(10) || !keeps(11) { message.unique_id = sound.unique_id }
-        if !keeps(12) || !keeps(13) { message.status = sound.status }
+        if !keeps(0) || !keeps(1) {
+            message.place = sound.place
+        }
+        if !keeps(2) || !keeps(3) {
+            message.marks = sound.marks
+        }
+        if !keeps(4) || !keeps(5) {
+            message.modseq = sound.modseq
+        }
+        if !keeps(6) || !keeps(7) {
+            message.content = sound.content
+        }
+        if !keeps(8) || !keeps(9) {
+            message.physmessage = sound.physmessage
+        }
+        if !keeps(10) || !keeps(11) {
+            message.unique_id = sound.unique_id
+        }
+        if !keeps(12) || !keeps(13) {
+            message.status = sound.status
+        }
         message
     })
 }

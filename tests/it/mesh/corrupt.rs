@@ -210,13 +210,26 @@ async fn what_a_damaged_peer_tells_is_refused_with_its_key() {
     for Corruption { name, harm, says, undo } in CORRUPTIONS {
         // What node 1 says of itself may go on; what node 2 has may not change.
         let before = state_digest(&mesh.node(2).connection).await.unwrap();
-        mesh.run(1, &format!("{}; {}", fill(harm), if matches!(says, Aside("message", _)) { fill(NOTE) } else { "select 1".into() }))
-            .await;
+        mesh.run(
+            1,
+            &format!(
+                "{}; {}",
+                fill(harm),
+                if matches!(says, Aside("message", _)) { fill(NOTE) } else { "select 1".into() }
+            ),
+        )
+        .await;
         match says {
             Aside(kind, why) => {
-                let aside = mesh.await_text(2, "select concat_ws(' ', kind, reason) from dbmail_mesh.aside limit 1", why, name).await;
+                let aside = mesh
+                    .await_text(2, "select concat_ws(' ', kind, reason) from dbmail_mesh.aside limit 1", why, name)
+                    .await;
                 assert!(aside.starts_with(kind), "{name}: {aside}");
-                assert_eq!(mesh.count(2, "select count(*) from dbmail_mesh.set_aside").await, 1, "{name}: nothing else");
+                assert_eq!(
+                    mesh.count(2, "select count(*) from dbmail_mesh.set_aside").await,
+                    1,
+                    "{name}: nothing else"
+                );
             }
             Stops(why) => {
                 // What makes a link look.
@@ -235,8 +248,10 @@ async fn what_a_damaged_peer_tells_is_refused_with_its_key() {
             mesh.run(1, &fill(undo)).await;
         }
         session.deliver(inbox, &Mail::named("after")).await.unwrap();
-        let expected = mesh.count(1, "select count(*) from dbmail_messages where unique_id = 'after' and status < 2").await;
-        mesh.await_count(2, "select count(*) from dbmail_messages where unique_id = 'after' and status < 2", expected).await;
+        let expected =
+            mesh.count(1, "select count(*) from dbmail_messages where unique_id = 'after' and status < 2").await;
+        mesh.await_count(2, "select count(*) from dbmail_messages where unique_id = 'after' and status < 2", expected)
+            .await;
         if !is_link {
             mesh.run(1, &fill(undo)).await;
         }
