@@ -14,7 +14,7 @@ use crate::node::scan::SourceRead;
 use crate::node::store;
 
 /// How often it is looked whether any is due.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Retries take no more than this part of a link's time.
 const SHARE: u32 = 4;
 

@@ -111,12 +111,12 @@ fn each_fault_of_a_server_is_told_with_what_mends_it() {
             Level::Warning,
             "alter table dbmail_mesh.outbox reset (autovacuum_enabled)",
         ),
-        (|s| s.connections_of_others = 80, "max_connections", Level::Warning, "alter system set max_connections = 119"),
+        (|s| s.connections_of_others = 80, "max_connections", Level::Warning, "alter system set max_connections = 127"),
         (
             |s| set(s, "reserved_connections", "80"),
             "max_connections",
             Level::Warning,
-            "alter system set max_connections = 119",
+            "alter system set max_connections = 127",
         ),
         (
             |s| set(s, "deadlock_timeout", "750"),

@@ -234,8 +234,7 @@ async fn what_a_damaged_peer_tells_is_refused_with_its_key() {
             Stops(why) => {
                 // What makes a link look.
                 mesh.run(2, "select 1").await;
-                let look = "insert into dbmail_mesh.outbox (kind, key) values ('b', 1)";
-                drop(mesh.psql(1).await.batch_execute(look).await);
+                drop(mesh.psql(1).await.batch_execute(&fill(NOTE)).await);
                 let state = "select coalesce(max(concat_ws(' ', state, last_error)), '') from dbmail_mesh.link_status where source_id = 1";
                 let state = mesh.await_text(2, state, why, name).await;
                 assert!(state.starts_with("refused"), "{name}: {state}");
@@ -273,7 +272,10 @@ impl Mesh {
             if text.contains(part) {
                 return text;
             }
-            assert!(begun.elapsed() < DEADLINE, "{name}: {text:?} has nothing of {part:?}");
+            if begun.elapsed() > DEADLINE {
+                let link = "select coalesce(max(concat_ws(' ', state, last_error)), '') from dbmail_mesh.link_status";
+                panic!("{name}: {text:?} has nothing of {part:?}; link: {}", self.text(id, link).await);
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
