@@ -17,4 +17,18 @@ drop view dbmail_mesh.aside;
 drop index dbmail_mesh.set_aside_by_next_try;
 alter table dbmail_mesh.set_aside drop column sqlstate, drop column waits, drop column tries, drop column next_try;
 
+create or replace function dbmail_mesh.headername(name text) returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_id bigint;
+begin
+  select n.id into found_id from public.dbmail_headername n where lower(n.headername) = lower(name);
+  if found_id is null then
+    raise exception 'header name % is not here any more', quote_literal(name) using errcode = 'serialization_failure';
+  end if;
+  return found_id;
+end
+$$;
+
 delete from dbmail_mesh.migration where version = 27;

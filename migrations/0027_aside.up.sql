@@ -101,6 +101,21 @@ begin
 end
 $do$;
 
+-- As before, but what it says has nothing of a message in it.
+create or replace function dbmail_mesh.headername(name text) returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_id bigint;
+begin
+  select n.id into found_id from public.dbmail_headername n where lower(n.headername) = lower(name);
+  if found_id is null then
+    raise exception 'a header name is not here any more' using errcode = 'serialization_failure';
+  end if;
+  return found_id;
+end
+$$;
+
 revoke execute on all functions in schema dbmail_mesh from public;
 
 insert into dbmail_mesh.migration (version, name) values (27, 'aside');

@@ -6,36 +6,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::following::{Following, LOOK_AGAIN, ToldBehind};
 use super::guard::Guard;
-use super::hub::{Hub, Nap, Node, Pulse};
+use super::hub::{Hub, Nap, Node};
 use super::opening;
 use super::pause::{Halt, LOOK_INTERVAL};
 use super::portion::Portion;
 use super::relay::{Relay, Step, Way};
 use super::retry::Retry;
+use super::step::Position;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
-use crate::node::apply::{Applied, Batch, Bounds, Route};
-use crate::node::cursor::Cursor;
+use crate::node::apply::Bounds;
 use crate::node::listen::Doorbell;
-use crate::node::scan::{self, Keys, SourceRead};
-use crate::node::schema;
 use crate::node::store;
-use crate::node::tides::Left;
-use crate::telemetry::metrics::counters::BatchCounts;
 use crate::telemetry::vitals::Vital;
 
 /// After so many messages the target's statistics are looked at; then after four times as many, and so on.
 const FIRST_LOOK_AT_STATISTICS: i64 = 200;
-/// How often the cursor of a link over which nothing comes is stored.
-const STORE_INTERVAL: Duration = Duration::from_secs(10);
-/// How often at the most the source is told what the target holds.
-const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A link that has had more to do for so many batches in a row says that it is behind.
 const BATCHES_BEHIND: u32 = 5;
 /// What a link has said of itself it says again after this: a worker that was the active one before, and did not know yet that it is no
@@ -45,8 +36,6 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 const TRANSIENT_FAILURES: u32 = 10;
 /// A link rests for as long as its last batch took, but not longer than this.
 const BREATH_MAX: Duration = Duration::from_millis(200);
-/// After so many failures in a row, what a batch brings is no sign of life: it has come before.
-const FAILS: u32 = 5;
 /// So often a batch gives way to sessions of dbmail that wait for a message which it renumbers.
 const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
@@ -82,49 +71,29 @@ impl State {
 /// One link of this worker.
 pub(crate) struct Link {
     pub(super) hub: Arc<Hub>,
-    source: NodeId,
-    target: NodeId,
+    pub(super) source: NodeId,
+    pub(super) target: NodeId,
     guard: Guard,
     reported: Option<State>,
     reported_at: Instant,
     /// Keys a batch: fewer after a batch that failed.
-    portion: Portion,
+    pub(super) portion: Portion,
     /// Whether the last batch failed for a row in it, and the next one is smaller.
-    halved: bool,
+    pub(super) halved: bool,
     pub(super) retry: Retry,
     /// Messages brought by this worker, and when the target's statistics are looked at next.
-    brought: i64,
-    look_at_statistics: i64,
+    pub(super) brought: i64,
+    pub(super) look_at_statistics: i64,
     /// Failures in a row that pass by themselves, as a rule.
     transient: u32,
     /// Failures in a row.
-    failures: u32,
+    pub(super) failures: u32,
     pub(super) following: Following,
     relay: Relay,
     halt: Halt,
     /// What is known of it to a watchdog.
     vital: Vital,
     behind: ToldBehind,
-}
-
-/// Where a link stands between two batches.
-struct Position {
-    /// As stored on the target.
-    stored: Cursor,
-    /// As far as was looked: the same, or further where there was nothing.
-    seen: Cursor,
-    /// When it was last stored.
-    stored_at: Instant,
-    /// What the source was told.
-    acknowledged: Option<(String, Option<String>)>,
-    acknowledged_at: Instant,
-}
-
-impl Position {
-    fn at(stored: Cursor) -> Self {
-        let now = Instant::now();
-        Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now }
-    }
 }
 
 impl Link {
@@ -352,137 +321,6 @@ impl Link {
             _ = bell.changed() => self.hub.worker.poll_min,
             () = tokio::time::sleep(poll) => (poll * 2).min(self.hub.worker.poll_max),
         }
-    }
-
-    /// One batch. Returns whether anything was applied, and whether there is more.
-    async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
-        let _permit = target.batches.acquire().await;
-        let mut of_target = target.writer().await?;
-        let beside = target.writer().await?;
-        let mut of_source = source.reader().await?;
-        let read = SourceRead::begin(&mut of_source).await?;
-        let scan = read.keys(&position.seen, self.portion.keys());
-        let (fits, scanned) = join(schema::check(&source.endpoint, read.transaction()), scan).await;
-        let (mut keys, next) = fits.and(scanned)?;
-        let more = next.to.is_some() || next.copy.is_some();
-        self.following.choose(&mut keys, next.ends_range_after(&position.stored));
-        let reached = match &self.following.waiting {
-            Some(waiting) => waiting.are_reached(&of_target, self.source).await?,
-            None => false,
-        };
-        if keys.is_empty() && !reached && next.copy == position.stored.copy {
-            read.end().await?;
-            position.seen = next;
-            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it does where
-            // somebody waits for that.
-            let due = keys.marked || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
-            if position.seen != position.stored && due {
-                let transaction = of_target.transaction().await?;
-                position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
-                transaction.commit().await?;
-                position.stored = position.seen.clone();
-                position.stored_at = Instant::now();
-            }
-            self.acknowledge(&of_source, position).await?;
-            return Ok((false, more));
-        }
-        let (hub, unheard) = (self.hub.clone(), Pulse::default());
-        let pulse = hub.pulse(self.source, self.target).filter(|_| self.failures < FAILS).unwrap_or(&unheard);
-        let bounds = self.bounds();
-        let route = Route { source: &source.endpoint, here: self.target, bounds, pulse: &pulse.beats };
-        let again = Keys::default();
-        let batch = Batch {
-            keys: &keys,
-            again: &again,
-            cursor: &position.stored,
-            next: &next,
-            waiting: self.following.waiting.as_ref(),
-            is_relayed: false,
-        };
-        pulse.at_work.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
-        let reading = route.read(&read, &beside, batch).await;
-        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), self.hub.worker.batch_bytes);
-        if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
-        {
-            pulse.at_work.store(false, Ordering::Relaxed);
-            read.end().await?;
-            return Ok((false, true));
-        }
-        let applied = match reading {
-            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
-            Err(error) => Err(error),
-        };
-        pulse.at_work.store(false, Ordering::Relaxed);
-        let applied = match applied {
-            Ok(applied) => {
-                self.portion.went_with(weighs, most);
-                applied
-            }
-            Err(error) => {
-                // What is at fault stands alone in the end. HIGHESTMODSEQs that come along are nobody's fault.
-                let of_a_row = error.kind() == Kind::Data && !keys.are_seqs();
-                self.halved = self.portion.failed(of_a_row && keys.len() - keys.seqs.len() > 1);
-                if !of_a_row || keys.len() - keys.seqs.len() > 1 {
-                    return Err(error);
-                }
-                self.portion.found();
-                tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
-                let tides =
-                    Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
-                Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
-            }
-        };
-        read.end().await?;
-        tracing::debug!(
-            source = source.endpoint.name,
-            target = target.endpoint.name,
-            keys = keys.len(),
-            messages = applied.messages,
-            written = applied.written,
-            late = applied.late,
-            aside = applied.aside,
-            "batch applied"
-        );
-        let counts = BatchCounts {
-            applied: applied.messages,
-            written: applied.written,
-            late: applied.late,
-            aside: applied.aside,
-            took: begun.elapsed(),
-        };
-        self.hub.telemetry.counters.batch(&source.endpoint.name, &target.endpoint.name, counts);
-        let waited = self.following.waiting.is_some();
-        self.following.applied(&keys, applied.tides);
-        target.waiters.change(waited, self.following.waiting.is_some());
-        self.brought += i64::try_from(applied.messages).unwrap_or_default();
-        if self.brought >= self.look_at_statistics {
-            self.look_at_statistics = self.brought * 4;
-            store::refresh_statistics(&beside, self.brought).await?;
-        }
-        if applied.late > 0 {
-            self.hub.late.notify_one();
-        }
-        position.stored = next.clone();
-        position.stored_at = Instant::now();
-        position.seen = next;
-        self.acknowledge(&of_source, position).await?;
-        Ok((!keys.are_seqs(), more))
-    }
-
-    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
-    async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
-        let held = (position.stored.from.clone(), position.stored.relayed.clone());
-        if position.stored.copy.is_some()
-            || position.acknowledged.as_ref() == Some(&held)
-            || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
-        {
-            return Ok(());
-        }
-        scan::acknowledge(source, self.target, &held.0, held.1.as_deref()).await?;
-        position.acknowledged = Some(held);
-        position.acknowledged_at = Instant::now();
-        Ok(())
     }
 
     /// What was prepared on either side may not fit any more: a column has another type, say.

@@ -17,6 +17,7 @@ mod portion;
 mod relay;
 mod retry;
 pub mod settle;
+mod step;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,0 +1,178 @@
+//! One step of a link: the next keys of the source's outbox, read, joined into the target, and acknowledged.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join;
+use tokio::time::Instant;
+
+use super::hub::{Node, Pulse};
+use super::link::Link;
+use crate::error::{Kind, Result};
+use crate::node::apply::{Applied, Batch, Route};
+use crate::node::cursor::Cursor;
+use crate::node::scan::{self, Keys, SourceRead};
+use crate::node::schema;
+use crate::node::store;
+use crate::node::tides::Left;
+use crate::telemetry::metrics::counters::BatchCounts;
+
+/// How often the cursor of a link over which nothing comes is stored.
+const STORE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often at the most the source is told what the target holds.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
+/// After so many failures in a row, what a batch brings is no sign of life: it has come before.
+const FAILS: u32 = 5;
+
+/// Where a link stands between two batches.
+pub(super) struct Position {
+    /// As stored on the target.
+    pub(super) stored: Cursor,
+    /// As far as was looked: the same, or further where there was nothing.
+    pub(super) seen: Cursor,
+    /// When it was last stored.
+    stored_at: Instant,
+    /// What the source was told.
+    acknowledged: Option<(String, Option<String>)>,
+    acknowledged_at: Instant,
+}
+
+impl Position {
+    pub(super) fn at(stored: Cursor) -> Self {
+        let now = Instant::now();
+        Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now }
+    }
+}
+
+impl Link {
+    /// One batch. Returns whether anything was applied, and whether there is more.
+    pub(super) async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
+        let _permit = target.batches.acquire().await;
+        let mut of_target = target.writer().await?;
+        let beside = target.writer().await?;
+        let mut of_source = source.reader().await?;
+        let read = SourceRead::begin(&mut of_source).await?;
+        let scan = read.keys(&position.seen, self.portion.keys());
+        let (fits, scanned) = join(schema::check(&source.endpoint, read.transaction()), scan).await;
+        let (mut keys, next) = fits.and(scanned)?;
+        let more = next.to.is_some() || next.copy.is_some();
+        self.following.choose(&mut keys, next.ends_range_after(&position.stored));
+        let reached = match &self.following.waiting {
+            Some(waiting) => waiting.are_reached(&of_target, self.source).await?,
+            None => false,
+        };
+        if keys.is_empty() && !reached && next.copy == position.stored.copy {
+            read.end().await?;
+            position.seen = next;
+            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it does where
+            // somebody waits for that.
+            let due = keys.marked || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
+            if position.seen != position.stored && due {
+                let transaction = of_target.transaction().await?;
+                position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
+                transaction.commit().await?;
+                position.stored = position.seen.clone();
+                position.stored_at = Instant::now();
+            }
+            self.acknowledge(&of_source, position).await?;
+            return Ok((false, more));
+        }
+        let (hub, unheard) = (self.hub.clone(), Pulse::default());
+        let pulse = hub.pulse(self.source, self.target).filter(|_| self.failures < FAILS).unwrap_or(&unheard);
+        let bounds = self.bounds();
+        let route = Route { source: &source.endpoint, here: self.target, bounds, pulse: &pulse.beats };
+        let again = Keys::default();
+        let batch = Batch {
+            keys: &keys,
+            again: &again,
+            cursor: &position.stored,
+            next: &next,
+            waiting: self.following.waiting.as_ref(),
+            is_relayed: false,
+        };
+        pulse.at_work.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        let reading = route.read(&read, &beside, batch).await;
+        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), self.hub.worker.batch_bytes);
+        if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
+        {
+            pulse.at_work.store(false, Ordering::Relaxed);
+            read.end().await?;
+            return Ok((false, true));
+        }
+        let applied = match reading {
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Err(error) => Err(error),
+        };
+        pulse.at_work.store(false, Ordering::Relaxed);
+        let applied = match applied {
+            Ok(applied) => {
+                self.portion.went_with(weighs, most);
+                applied
+            }
+            Err(error) => {
+                // What is at fault stands alone in the end. HIGHESTMODSEQs that come along are nobody's fault.
+                let of_a_row = error.kind() == Kind::Data && !keys.are_seqs();
+                self.halved = self.portion.failed(of_a_row && keys.len() - keys.seqs.len() > 1);
+                if !of_a_row || keys.len() - keys.seqs.len() > 1 {
+                    return Err(error);
+                }
+                self.portion.found();
+                tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
+                let tides =
+                    Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
+                Applied { tides, ..route.put_aside(&mut of_target, batch, &error).await? }
+            }
+        };
+        read.end().await?;
+        tracing::debug!(
+            source = source.endpoint.name,
+            target = target.endpoint.name,
+            keys = keys.len(),
+            messages = applied.messages,
+            written = applied.written,
+            late = applied.late,
+            aside = applied.aside,
+            "batch applied"
+        );
+        let counts = BatchCounts {
+            applied: applied.messages,
+            written: applied.written,
+            late: applied.late,
+            aside: applied.aside,
+            took: begun.elapsed(),
+        };
+        self.hub.telemetry.counters.batch(&source.endpoint.name, &target.endpoint.name, counts);
+        let waited = self.following.waiting.is_some();
+        self.following.applied(&keys, applied.tides);
+        target.waiters.change(waited, self.following.waiting.is_some());
+        self.brought += i64::try_from(applied.messages).unwrap_or_default();
+        if self.brought >= self.look_at_statistics {
+            self.look_at_statistics = self.brought * 4;
+            store::refresh_statistics(&beside, self.brought).await?;
+        }
+        if applied.late > 0 {
+            self.hub.late.notify_one();
+        }
+        position.stored = next.clone();
+        position.stored_at = Instant::now();
+        position.seen = next;
+        self.acknowledge(&of_source, position).await?;
+        Ok((!keys.are_seqs(), more))
+    }
+
+    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
+    async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
+        let held = (position.stored.from.clone(), position.stored.relayed.clone());
+        if position.stored.copy.is_some()
+            || position.acknowledged.as_ref() == Some(&held)
+            || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
+        {
+            return Ok(());
+        }
+        scan::acknowledge(source, self.target, &held.0, held.1.as_deref()).await?;
+        position.acknowledged = Some(held);
+        position.acknowledged_at = Instant::now();
+        Ok(())
+    }
+}
