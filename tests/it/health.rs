@@ -191,7 +191,9 @@ async fn an_unreachable_node_takes_no_other_away() {
     running.await_ready("ams", None);
     running.await_ready("fra", None);
     let body = running.await_status("/readyz?node=ams", 200);
-    assert_eq!(body["ignored"][0]["code"], "source_silent");
+    // The first copies of the two may still be named, too.
+    let ignored = body["ignored"].as_array().unwrap();
+    assert!(ignored.iter().any(|reason| reason["code"] == "source_silent"), "{body}");
     running.await_ready("nyc", Some("node_unreachable"));
 
     for (path, status) in [

@@ -26,6 +26,8 @@ struct Side {
     endpoint: Endpoint,
     pool: Pool,
     session: Session,
+    /// Who may look at what is ours.
+    psql: tokio_postgres::Client,
     /// Where its links stood before the first step, by source.
     began: BTreeMap<i16, String>,
 }
@@ -49,15 +51,15 @@ impl Postgres {
         for node in &mesh.nodes {
             let endpoint = Endpoint::from(node);
             let pool = endpoint.pool("conformance").unwrap();
-            let session = mesh.dbmail(node.id.0).await;
+            let (session, psql) = (mesh.dbmail(node.id.0).await, mesh.psql(node.id.0).await);
             if LOGINS {
                 let presence = "select dbmail_mesh.set_presence('30 days')";
-                session.client().execute(presence, &[]).await.unwrap();
+                psql.execute(presence, &[]).await.unwrap();
             }
             let began = "select source_id, from_snapshot::text from dbmail_mesh.cursor";
-            let rows = session.client().query(began, &[]).await.unwrap();
+            let rows = psql.query(began, &[]).await.unwrap();
             let began = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-            sides.push(Side { endpoint, pool, session, began });
+            sides.push(Side { endpoint, pool, session, psql, began });
         }
         let folders = [(Folder::Inbox, inbox), (Folder::Work, work)].into();
         Self { mesh, sides, folders, births: BTreeMap::new() }
@@ -182,21 +184,21 @@ impl Store for Postgres {
 
     async fn tell(&mut self, node: i16) -> Told {
         let (births, folders, names) = (self.all_births(), self.folders.clone(), self.births.clone());
-        let session = &mut self.side(node).session;
+        let Side { session, psql, .. } = self.side(node);
         let mut told = Told::default();
         for (folder, mailbox) in folders {
             let shown = session.search_above(mailbox, Uid(0)).await.unwrap();
             let shown = shown.iter().map(|listed| (listed.uid, names[&listed.unique_id], listed.flags.seen)).collect();
             told.shown.insert(folder, shown);
             let lines = "select high, reported from dbmail_mesh.reported_lines where mailbox_idnr = $1";
-            let row = session.client().query_one(lines, &[&mailbox.0]).await.unwrap();
+            let row = psql.query_one(lines, &[&mailbox.0]).await.unwrap();
             told.lines.insert(folder, (Uid(row.get(0)), Uid(row.get(1))));
             let late = "select birth_uid from dbmail_mesh.late where mailbox_idnr = $1";
-            let rows = session.client().query(late, &[&mailbox.0]).await.unwrap();
+            let rows = psql.query(late, &[&mailbox.0]).await.unwrap();
             told.late.insert(folder, rows.iter().map(|row| BirthUid(row.get(0))).collect());
         }
         let held = "select birth_uid, state::text, uid from dbmail_mesh.view_messages($1)";
-        for row in session.client().query(held, &[&births]).await.unwrap() {
+        for row in psql.query(held, &[&births]).await.unwrap() {
             let state = row.get::<_, &str>(1).chars().next().unwrap();
             told.held.insert(BirthUid(row.get(0)), Held { state, uid: Uid(row.get(2)) });
         }
@@ -204,7 +206,7 @@ impl Store for Postgres {
                       from (select unnest($1::bigint[]) as uid union select n.uid from dbmail_mesh.number n) u,
                         dbmail_mesh.resolve(u.uid) r
                       where r.state <> 'unknown'";
-        for row in session.client().query(became, &[&births]).await.unwrap() {
+        for row in psql.query(became, &[&births]).await.unwrap() {
             told.became.insert(Uid(row.get(0)), (row.get(1), row.get::<_, Option<i64>>(2).map(Uid)));
         }
         told
