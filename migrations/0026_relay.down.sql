@@ -137,8 +137,176 @@ begin
 end
 $$;
 
+create or replace function dbmail_mesh.capture_mailbox_end() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  told_by smallint;
+begin
+  if dbmail_mesh.is_staging_owner(old.owner_idnr) then
+    return null;
+  end if;
+  insert into dbmail_mesh.mailbox_fate as f (mailbox_idnr, gone_in) values (old.mailbox_idnr, pg_current_xact_id())
+  on conflict (mailbox_idnr) do update set gone_in = coalesce(f.gone_in, excluded.gone_in)
+  returning f.source_id into told_by;
+  if current_setting('dbmail_mesh.applying', true) is distinct from 'on' then
+    perform dbmail_mesh.note('b', old.mailbox_idnr);
+  else
+    insert into dbmail_mesh.outbox (kind, key, origin) values ('b', old.mailbox_idnr, told_by);
+  end if;
+  return null;
+end
+$$;
+
+create or replace function dbmail_mesh.write_mailbox_fates(fates jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into dbmail_mesh.line (mailbox_idnr, owner_idnr)
+  select e.id, dbmail_mesh.user_of(e.owner) from jsonb_to_recordset(fates) as e(id bigint, owner text) order by e.id
+  on conflict do nothing;
+  insert into dbmail_mesh.mailbox_fate as f (mailbox_idnr, merged_into, gone_in, source_id, source_xid)
+  select e.id, e.merged_into, case when m.mailbox_idnr is null then pg_current_xact_id() end, e.source_id, e.source_xid::xid8
+  from jsonb_to_recordset(fates) as e(id bigint, merged_into bigint, source_id smallint, source_xid text)
+  left join public.dbmail_mailboxes m on m.mailbox_idnr = e.id
+  order by e.id
+  on conflict (mailbox_idnr) do update set merged_into = greatest(f.merged_into, excluded.merged_into);
+  -- What else refers to a mailbox by its id (subscriptions, say) goes to the winner.
+  perform dbmail_mesh.merge_entries(e.id, e.merged_into)
+  from jsonb_to_recordset(fates) as e(id bigint, merged_into bigint)
+  where e.merged_into is not null;
+end
+$$;
+
+create or replace function dbmail_mesh.write_accounts(plan jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  source smallint := (plan ->> 'origin')::smallint;
+begin
+  -- Deaths: a user who is here stays until his mail is put aside; one who is not is gone at once.
+  insert into dbmail_mesh.account as a (born_as, generation, died_at, gone_in, source_id, source_xid)
+  select e.born_as, e.generation, clock_timestamp(), pg_current_xact_id(), source, e.gone_in::xid8
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, dies boolean, gone_in text)
+  where e.dies
+  order by e.born_as, e.generation
+  on conflict (born_as, generation) do update
+    set died_at = excluded.died_at, source_id = excluded.source_id, source_xid = excluded.source_xid
+    where a.died_at is null;
+
+  -- Names may be swapped, and the index does not wait for the end: out of the way first.
+  update public.dbmail_users u set userid = '@!dbmail-mesh!@ ' || u.user_idnr
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, is_new boolean, vals text[])
+  join dbmail_mesh.account a on a.born_as = e.born_as and a.generation = e.generation
+  where not e.is_new and u.user_idnr = a.user_idnr and u.userid <> e.vals[1];
+  update public.dbmail_users u
+  set userid = e.vals[1], passwd = e.vals[2]::jsonb ->> 0, encryption_type = e.vals[2]::jsonb ->> 1, spasswd = e.vals[2]::jsonb ->> 2,
+      maxmail_size = e.vals[3]::bigint, maxsieve_size = e.vals[4]::bigint, client_idnr = e.vals[5]::bigint,
+      saction = e.vals[6]::smallint, active = e.vals[7]::smallint
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, is_new boolean, vals text[])
+  join dbmail_mesh.account a on a.born_as = e.born_as and a.generation = e.generation
+  where not e.is_new and u.user_idnr = a.user_idnr and e.vals is not null;
+
+  with made as (
+    insert into public.dbmail_users (userid, passwd, encryption_type, spasswd, maxmail_size, maxsieve_size, client_idnr, saction, active)
+    select e.vals[1], e.vals[2]::jsonb ->> 0, e.vals[2]::jsonb ->> 1, e.vals[2]::jsonb ->> 2, e.vals[3]::bigint, e.vals[4]::bigint,
+           e.vals[5]::bigint, e.vals[6]::smallint, e.vals[7]::smallint
+    from jsonb_to_recordset(plan -> 'rows') as e(is_new boolean, vals text[])
+    where e.is_new and e.vals is not null
+    order by e.vals[1]
+    returning user_idnr, userid
+  )
+  insert into dbmail_mesh.account (born_as, generation, user_idnr)
+  select e.born_as, e.generation, m.user_idnr
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, is_new boolean, vals text[])
+  join made m on m.userid = e.vals[1]
+  where e.is_new
+  order by e.born_as, e.generation;
+
+  update dbmail_mesh.account a
+  set userid_stamp = e.stamps[1], credentials_stamp = e.stamps[2], maxmail_stamp = e.stamps[3], maxsieve_stamp = e.stamps[4],
+      client_stamp = e.stamps[5], saction_stamp = e.stamps[6], active_stamp = e.stamps[7]
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, stamps bigint[])
+  where a.born_as = e.born_as and a.generation = e.generation and e.stamps is not null;
+
+  -- What came over the link is noted with its origin; a name that was taken away is a decision of this node's.
+  insert into dbmail_mesh.outbox (kind, key, origin)
+  select 'u', a.id, case when not e.own then source end
+  from jsonb_to_recordset(plan -> 'rows') as e(born_as text, generation integer, own boolean)
+  join dbmail_mesh.account a on a.born_as = e.born_as and a.generation = e.generation
+  order by a.id;
+  if jsonb_path_exists(plan, '$.rows[*] ? (@.own == true)') then
+    perform dbmail_mesh.ring();
+  end if;
+exception when unique_violation then
+  -- A session of dbmail has just taken the name, or created the user: look again.
+  raise exception 'a userid was taken on this node in the meantime: %', sqlerrm using errcode = 'serialization_failure';
+end
+$$;
+
+create or replace function dbmail_mesh.remove_account(which bigint) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  dead dbmail_mesh.account;
+begin
+  select * into dead from dbmail_mesh.account a where a.id = which;
+  -- From here on nobody makes a mailbox for him: it would go by the cascade, with what is delivered into it.
+  perform from public.dbmail_users u where u.user_idnr = dead.user_idnr for update;
+  insert into dbmail_mesh.mailbox_fate (mailbox_idnr, source_id, source_xid)
+  select m.mailbox_idnr, dead.source_id, dead.source_xid from public.dbmail_mailboxes m where m.owner_idnr = dead.user_idnr
+  on conflict do nothing;
+  if exists (select from public.dbmail_mailboxes m where m.owner_idnr = dead.user_idnr) then
+    return 'occupied';
+  end if;
+  perform dbmail_mesh.forget_account(dead.account);
+  delete from public.dbmail_users u where u.user_idnr = dead.user_idnr;
+  update dbmail_mesh.account a set gone_in = pg_current_xact_id() where a.id = which and a.gone_in is null;
+  insert into dbmail_mesh.outbox (kind, key, origin)
+  select 'u', which, coalesce(dead.source_id, n.node_id) from dbmail_mesh.local_node n;
+  return 'gone';
+end
+$$;
+
+create or replace function dbmail_mesh.doomed(most bigint)
+returns table (kind "char", id bigint)
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  (select 'u'::"char", a.id
+   from dbmail_mesh.account a
+   where a.died_at is not null and a.gone_in is null and dbmail_mesh.has_come(a.source_id, a.source_xid)
+   order by a.id limit most)
+  union all
+  (select 'b', f.mailbox_idnr
+   from dbmail_mesh.mailbox_fate f
+   where f.gone_in is null and (f.merged_into is not null or dbmail_mesh.has_come(f.source_id, f.source_xid))
+   order by f.mailbox_idnr limit most)
+  union all
+  (select 'n', r.mailbox_idnr
+   from dbmail_mesh.mailbox_register r
+   where r.no_select_stamp > 0 and dbmail_mesh.is_mere_name(r.mailbox_idnr)
+     and not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = r.mailbox_idnr)
+     and exists (select from dbmail_mesh.messages_of_doomed(r.mailbox_idnr, 1))
+   order by r.mailbox_idnr limit most)
+  union all
+  -- Hidden in a mailbox that has gone since, whose owner is here. What is kept aside for deleted users stays for as long as anybody
+  -- likes: their mailboxes are passed over, one step of the index each.
+  (with recursive hidden(id) as (
+     select min(l.mailbox_idnr) from dbmail_mesh.late l
+     union all
+     select (select min(l.mailbox_idnr) from dbmail_mesh.late l where l.mailbox_idnr > h.id) from hidden h where h.id is not null
+   )
+   select 'b'::"char", h.id
+   from hidden h join dbmail_mesh.mailbox_fate f on f.mailbox_idnr = h.id
+   where f.gone_in is not null and (select p.verdict in ('m', 'r') from dbmail_mesh.place_of(h.id) p)
+   limit most)
+$$;
+
 comment on column dbmail_mesh.outbox.kind is 'u: account.id, b: dbmail_mailboxes.mailbox_idnr, e: entry.id, m: dbmail_messages.message_idnr, n: the same, of a message that only got a new MODSEQ, s: dbmail_mailboxes.mailbox_idnr whose HIGHESTMODSEQ went up, w: a mark of somebody who waits until all before it is everywhere.';
 
+drop function dbmail_mesh.has_been_relayed(smallint, xid8);
+alter table dbmail_mesh.mailbox_fate drop column relayed;
+alter table dbmail_mesh.account drop column relayed;
 drop table dbmail_mesh.heard;
 alter table dbmail_mesh.peer drop column ended_in;
 alter table dbmail_mesh.link_status drop column relays;

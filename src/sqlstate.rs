@@ -16,6 +16,8 @@ pub(crate) fn kind(code: &str) -> Kind {
         "55P03" | "57014" | "25P03" | "25P04" => Kind::Transient,
         // Wrong password, no such role, no such database: nobody's retry helps, but it is the database that says so.
         "28000" | "28P01" | "3D000" => Kind::Unreachable,
+        // object_not_in_prerequisite_state: a database that lets nobody in (alter database … allow_connections false).
+        "55000" => Kind::Unreachable,
         // read_only_sql_transaction: a standby, or somebody made it read-only. It passes, and no row is the reason.
         "25006" => Kind::Unreachable,
         // sequence_generator_limit_exceeded: the numbers of the target are used up, whatever comes.
@@ -59,6 +61,7 @@ mod tests {
     fn sqlstates_are_sorted_by_who_is_to_blame() {
         for (code, name, expected) in [
             // The row.
+            ("55000", "object_not_in_prerequisite_state", Kind::Unreachable),
             ("22001", "string_data_right_truncation", Kind::Data),
             ("22003", "numeric_value_out_of_range", Kind::Data),
             ("22008", "datetime_field_overflow", Kind::Data),

@@ -1,10 +1,11 @@
 -- What this node has: a snapshot of its own, and how far it has taken over what third nodes have, so that a target can tell whether it
--- has all that, too. Of a third node: what it surely has; what it may have while it works through a range, null while it copies; whether
--- an incarnation of it ended since $1: then neither tells what came before that. What was cut off since $1 cannot be relayed any more.
+-- has all that, too. Of a third node: what it surely has, null where it has set something aside; what it may have while it works through
+-- a range, null while it copies; whether an incarnation of it ended since $1: then neither tells what came before that. What was cut off
+-- since $1 cannot be relayed any more.
 -- $1 the snapshot up to which the target has everything, null if it does not know; $2 the target.
 select pg_current_snapshot()::text as snapshot,
        coalesce((select jsonb_object_agg(p.node_id, jsonb_build_object(
-                          'incarnation', p.incarnation, 'surely', c.from_snapshot::text,
+                          'incarnation', p.incarnation, 'surely', case when not exists (select from dbmail_mesh.set_aside a where a.source_id = p.node_id) then c.from_snapshot::text end,
                           'maybe', case when c.copy_stage is null then coalesce(c.to_snapshot, c.from_snapshot)::text end,
                           'has_ended', e.has_ended))
                  from dbmail_mesh.peer p

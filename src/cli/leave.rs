@@ -7,7 +7,7 @@ use super::output::Output;
 use super::{Common, OK};
 use crate::config::duration;
 use crate::error::{Error, Kind, Result};
-use crate::node::membership::{Member, committed, dismiss, has_given_all};
+use crate::node::membership::{Member, committed, count_aside, dismiss, has_given_all};
 use crate::node::wait::mark;
 
 /// Takes a node out of the mesh: waits until the others have all that it has, then has them keep nothing for it any more.
@@ -70,6 +70,16 @@ async fn await_given(node: &Member, others: &[Member], timeout: Duration) -> Res
                 return Err(Error::refused(what, "see dbmail-mesh status; nothing was changed"));
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        let aside = count_aside(node, other).await?;
+        if aside > 0 {
+            let what =
+                format!("{} could not join {aside} rows of {}: it does not have them", other.endpoint, node.endpoint);
+            let remedy = format!(
+                "dbmail-mesh aside --node {} tells why; mend that, or add --lost: then they can come from third nodes only",
+                other.endpoint.name
+            );
+            return Err(Error::refused(what, remedy));
         }
     }
     Ok(())

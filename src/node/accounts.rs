@@ -37,7 +37,7 @@ pub async fn join(target: &impl GenericClient, joining: Joining, users: &[UserSt
         |id: &AccountId| users.iter().find(|user| user.account == *id).and_then(|user| user.gone_in.as_deref());
     let rows: Vec<Value> =
         writes.iter().map(|(id, write)| row_of(id, write, gone_in(id), write.displaced || joining.is_own)).collect();
-    let plan = json!({"origin": joining.source.0, "rows": rows});
+    let plan = json!({"origin": joining.source.0, "relayed": joining.is_own, "rows": rows});
     ask::row(target, include_str!("../../sql/target/write_accounts.sql"), &[&plan]).await?;
     Ok(true)
 }

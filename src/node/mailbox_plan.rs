@@ -19,7 +19,7 @@ pub fn plan(joining: Joining, outcome: &Outcome, states: &BTreeMap<MailboxId, Ma
             rows.push(row(*id, change, after, state.map_or(0, |state| state.seq)));
         }
         if let Some(fate) = change.after.fate.filter(|fate| change.before.fate != Some(*fate)) {
-            fates.push(ended(*id, change, fate, source, state));
+            fates.push(ended(*id, change, fate, joining, state));
             if let (Fate::MergedInto(winner), false) = (fate, change.own) {
                 conflicts.push(told_conflict(*id, change, winner, source));
             }
@@ -46,14 +46,17 @@ fn row(id: MailboxId, change: &Change, after: &Alive, seq: i64) -> Value {
     })
 }
 
-fn ended(id: MailboxId, change: &Change, fate: Fate, source: NodeId, state: Option<&MailboxState>) -> Value {
-    let told = (!change.own).then_some(source.0);
+fn ended(id: MailboxId, change: &Change, fate: Fate, joining: Joining, state: Option<&MailboxState>) -> Value {
+    let told = (!change.own).then_some(joining.source.0);
     let into = match fate {
         Fate::MergedInto(winner) => Some(winner.0),
         Fate::Deleted => None,
     };
     let source_xid = state.filter(|_| !change.own).and_then(|state| state.gone_in.as_deref());
-    json!({"id": id.0, "merged_into": into, "owner": state.map(MailboxState::account), "source_id": told, "source_xid": source_xid})
+    json!({
+        "id": id.0, "merged_into": into, "owner": state.map(MailboxState::account), "source_id": told, "source_xid": source_xid,
+        "relayed": joining.is_own && told.is_some(),
+    })
 }
 
 fn own_conflicts(node: NodeId, outcome: &Outcome) -> Vec<Value> {

@@ -97,6 +97,24 @@ pub async fn wake_aside(target: &impl GenericClient) -> Result<()> {
     Ok(())
 }
 
+/// The nodes of which something could not be joined that `source` can be asked for as well, and is not yet.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn aside_of_others(target: &impl GenericClient, source: NodeId) -> Result<Vec<NodeId>> {
+    let rows = ask::rows(target, include_str!("../../sql/target/aside_of_others.sql"), &[&source.0]).await?;
+    Ok(rows.iter().map(|row| NodeId(row.get("node_id"))).collect())
+}
+
+/// Has `source` asked for the messages and mailboxes of `node` that could not be joined.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn adopt_aside(target: &impl GenericClient, node: NodeId, source: NodeId) -> Result<()> {
+    ask::run(target, include_str!("../../sql/target/adopt_aside.sql"), &[&node.0, &source.0]).await?;
+    Ok(())
+}
+
 /// Which of these accounts (`account.id`) and mailboxes of `source` were refused here.
 ///
 /// # Errors

@@ -138,7 +138,7 @@ impl Link {
             let session = guard.while_active(AssertUnwindSafe(self.session(&mut backoff)).catch_unwind());
             let ended = session.await;
             // Other links may have their turn.
-            self.relay.begin_anew();
+            self.relay.lie_down();
             let error = match ended {
                 None => {
                     self.lie_down();

@@ -18,6 +18,15 @@ pub async fn has_given_all(node: &Member, peer: &Member, snapshot: &str) -> Resu
     Ok(cursor.from.parse::<Snapshot>()?.covers(&snapshot.parse()?))
 }
 
+/// How many rows of `node` the peer could not join: it does not have them, although its cursor is behind them.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn count_aside(node: &Member, peer: &Member) -> Result<i64> {
+    let sql = include_str!("../../../sql/node/count_aside.sql");
+    Ok(ask::row(&peer.client, sql, &[&node.endpoint.id.0]).await?.get("rows"))
+}
+
 /// Takes `node` out: its peers forget how far it is, and keep nothing for it; it keeps its mail, and no link touches it. `None`: it is
 /// lost, and only its peers are told. `id` is its number.
 ///

@@ -15,5 +15,5 @@ mod suspects;
 
 pub use facts::{Member, look};
 pub use join::{Joined, prepare};
-pub use leave::{dismiss, has_given_all};
+pub use leave::{count_aside, dismiss, has_given_all};
 pub use progress::{LinkProgress, clock, committed, messages_to_copy, progress};

@@ -12,8 +12,9 @@
 //! Of several sources that could relay a third node, one does at a time. Afterwards the target knows how far it has what that node did
 //! (`dbmail_mesh.heard`), and takes from the others only what goes beyond.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+mod pass;
+mod silence;
+
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
@@ -22,12 +23,14 @@ use super::hub::{Hub, Node, Turn};
 use super::portion::Portion;
 use crate::domain::ids::NodeId;
 use crate::domain::snapshot::Snapshot;
-use crate::error::{Error, Kind, Result};
-use crate::node::apply::{Applied, Batch, Bounds, Route};
+use crate::error::{Error, Result};
+use crate::node::apply::Bounds;
 use crate::node::cursor::Cursor;
-use crate::node::relay::{Held, Lacked, Range};
-use crate::node::scan::{Keys, SourceRead};
+use crate::node::relay::{Held, Lacked};
+use crate::node::scan::SourceRead;
 use crate::node::store;
+use pass::Pass;
+use silence::Silence;
 
 /// How often a later snapshot is taken, at the most.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -52,6 +55,8 @@ pub(super) struct Relay {
 /// A moment of the source that the target is to reach.
 #[derive(Debug)]
 struct Candidate {
+    /// The moment that the target has reached so far.
+    since: Option<String>,
     held: Held,
     /// Third nodes of which everything was taken over from the source.
     done: Vec<NodeId>,
@@ -60,14 +65,19 @@ struct Candidate {
     turns: Vec<Turn>,
 }
 
-/// A pass through the source's outbox for what came from some third nodes.
-#[derive(Debug)]
-struct Pass {
-    of: Vec<Lacked>,
-    /// The last row that is done.
-    after: i64,
-    /// Whether messages are looked for; all else afterwards.
-    messages: bool,
+impl Candidate {
+    /// Whether it is this link's turn for all that a pass is about. After a session that ended it has to be taken again.
+    fn have_turns(&mut self, way: &Way<'_>, pass: &Pass) -> bool {
+        for lacked in &pass.of {
+            if !self.turns.iter().any(|turn| turn.node == lacked.node) {
+                match way.target.turns.take(lacked.node) {
+                    Some(turn) => self.turns.push(turn),
+                    None => return false,
+                }
+            }
+        }
+        true
+    }
 }
 
 /// Between which nodes it is, and within which bounds.
@@ -102,10 +112,12 @@ impl Relay {
         }
     }
 
-    /// The link begins anew: what was under way is not.
-    pub(super) fn begin_anew(&mut self) {
-        self.candidate = None;
+    /// A session of the link has ended. What is done stays done, or a long pass would never end on a busy node; others may have the turn.
+    pub(super) fn lie_down(&mut self) {
         self.told = None;
+        if let Some(candidate) = &mut self.candidate {
+            candidate.turns.clear();
+        }
     }
 
     /// A step, if one is due: at most one batch. `stored` is the cursor on the target, `seen` how far the link has looked.
@@ -117,19 +129,27 @@ impl Relay {
             return Ok(Step::Nothing);
         }
         self.looked_at = Some(Instant::now());
+        // The position may be another: the nodes have joined anew, or the worker was not the active one for a while.
+        self.candidate.take_if(|candidate| candidate.since != seen.relayed);
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
             None => {
                 self.taken_at = Some(Instant::now());
+                self.adopt_aside(way).await?;
                 let held = take(way, seen).await?;
-                if !held.has_some {
+                if !held.has_some && !held.is_cut {
                     return Ok(Step::Reached(held.snapshot));
                 }
-                self.candidate.insert(Candidate { held, done: Vec::new(), pass: None, turns: Vec::new() })
+                let since = seen.relayed.clone();
+                self.candidate.insert(Candidate { since, held, done: Vec::new(), pass: None, turns: Vec::new() })
             }
         };
-        if let Some(pass) = candidate.pass.take() {
-            return self.go_on(way, stored, seen, pass).await;
+        if let Some(pass) = candidate.pass.clone() {
+            return if candidate.have_turns(way, &pass) {
+                self.go_on(way, stored, pass).await
+            } else {
+                Ok(Step::Nothing)
+            };
         }
         let of_target = way.target.writer().await?;
         // It also has all that the source did by itself until then, once its link has looked so far.
@@ -168,7 +188,23 @@ impl Relay {
         }
         self.tell(way, &of_target, of.iter().map(|lacked| lacked.node).collect()).await?;
         drop(of_target);
-        self.go_on(way, stored, seen, Pass { of, after: 0, messages: true }).await
+        let pass = Pass::through(of);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.pass = Some(pass.clone());
+        }
+        self.go_on(way, stored, pass).await
+    }
+
+    /// What could not be joined of a node that is not heard of any more is asked of this source, too.
+    async fn adopt_aside(&mut self, way: &Way<'_>) -> Result<()> {
+        let of_target = way.target.writer().await?;
+        let source = way.source.endpoint.id;
+        for node in store::aside_of_others(&of_target, source).await? {
+            if self.silence.is_long(way, node, Instant::now()) {
+                store::adopt_aside(&of_target, node, source).await?;
+            }
+        }
+        Ok(())
     }
 
     fn is_due(&self, relay_after: Duration) -> bool {
@@ -184,68 +220,6 @@ impl Relay {
         let Some(candidate) = self.candidate.take() else { return Ok(Step::Nothing) };
         self.tell(way, of_target, Vec::new()).await?;
         Ok(Step::Reached(candidate.held.snapshot))
-    }
-
-    /// Takes over the next keys of a pass.
-    async fn go_on(&mut self, way: &Way<'_>, stored: &Cursor, seen: &Cursor, mut pass: Pass) -> Result<Step> {
-        let Some(candidate) = &mut self.candidate else { return Ok(Step::Nothing) };
-        let _permit = way.target.batches.acquire().await;
-        let (mut of_target, beside) = (way.target.writer().await?, way.target.writer().await?);
-        let mut of_source = way.source.reader().await?;
-        let read = SourceRead::begin(&mut of_source).await?;
-        let limit = self.portion.keys();
-        let (since, to) = (seen.relayed.as_deref(), candidate.held.snapshot.as_str());
-        let range = Range { since, to, after: pass.after, limit, messages: pass.messages };
-        let keys = read.relayed(&pass.of, range).await?;
-        let Some(last) = keys.last else {
-            read.end().await?;
-            if pass.messages {
-                candidate.pass = Some(Pass { after: 0, messages: false, ..pass });
-            } else {
-                candidate.done.extend(pass.of.iter().map(|lacked| lacked.node));
-            }
-            self.looked_at = None;
-            return Ok(Step::More);
-        };
-        let (from, to) = (&way.source.endpoint, &way.target.endpoint);
-        let route = Route { source: from, here: to.id, bounds: way.bounds, pulse: &AtomicI64::new(0) };
-        let again = Keys::default();
-        let batch = Batch { keys: &keys, again: &again, cursor: stored, next: stored, waiting: None, is_relayed: true };
-        let reading = route.read(&read, &beside, batch).await;
-        let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), way.bounds.batch_bytes);
-        if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
-        {
-            candidate.pass = Some(pass);
-            read.end().await?;
-            return Ok(Step::More);
-        }
-        let applied = match reading {
-            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
-            Err(error) => Err(error),
-        };
-        let applied = match applied {
-            Ok(applied) => {
-                self.portion.went_with(weighs, most);
-                applied
-            }
-            // What is at fault stands alone in the end.
-            Err(error) if error.kind() == Kind::Data && keys.len() == 1 => {
-                self.portion.found();
-                tracing::warn!(source = from.name, target = to.name, %error, "row set aside");
-                route.put_aside(&mut of_target, batch, &error).await?
-            }
-            Err(error) if self.portion.failed(error.kind() == Kind::Data) => {
-                tracing::debug!(source = from.name, target = to.name, %error, "a row is looked for that is refused");
-                candidate.pass = Some(pass);
-                return Ok(Step::More);
-            }
-            Err(error) => return Err(error),
-        };
-        read.end().await?;
-        pass.after = last.id;
-        candidate.pass = Some(pass);
-        note(way, &keys, &applied);
-        Ok(Step::More)
     }
 
     /// Tells the target which third nodes are relayed, when that has changed.
@@ -287,32 +261,4 @@ fn cut_off(way: &Way<'_>, lacked: &[Lacked]) -> Error {
         ),
         format!("bring it up to date by dbmail-mesh join --node {}", way.target.endpoint.name),
     )
-}
-
-fn note(way: &Way<'_>, keys: &Keys, applied: &Applied) {
-    let (source, target) = (&way.source.endpoint.name, &way.target.endpoint.name);
-    tracing::debug!(source, target, keys = keys.len(), messages = applied.messages, "relayed changes applied");
-    way.hub.telemetry.counters.relayed(source, target, applied.messages);
-    if applied.late > 0 {
-        way.hub.late.notify_one();
-    }
-}
-
-/// For how long third nodes have shown no sign of life to a target.
-#[derive(Debug, Default)]
-struct Silence(BTreeMap<NodeId, ([i64; 2], Instant)>);
-
-impl Silence {
-    /// Whether it is so long that the node is not waited for.
-    fn is_long(&mut self, way: &Way<'_>, node: NodeId, now: Instant) -> bool {
-        let signs = way
-            .hub
-            .pulse(node, way.target.endpoint.id)
-            .map_or([0; 2], |pulse| [&pulse.answers, &pulse.beats].map(|counter| counter.load(Ordering::Relaxed)));
-        let last = self.0.entry(node).or_insert((signs, now));
-        if last.0 != signs {
-            *last = (signs, now);
-        }
-        now.duration_since(last.1) >= way.hub.worker.relay_after
-    }
 }
