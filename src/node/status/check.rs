@@ -224,7 +224,7 @@ fn waiting(node: &NodeStatus, bounds: Bounds, gathering: &mut Gathering<'_>) {
         gathering.add(
             Code::RowsSetAside,
             format!(
-                "rows that could not be joined, and are tried again: {count}, the first {:.0} s ago (dbmail-mesh aside tells why)",
+                "rows that could not be joined, and are tried again: {count} (the first {:.0} s ago; dbmail-mesh aside tells why)",
                 node.set_aside_oldest_seconds.unwrap_or_default()
             ),
         );
