@@ -5,7 +5,9 @@
 -- $1 the snapshot up to which the target has everything, null if it does not know; $2 the target.
 select pg_current_snapshot()::text as snapshot,
        coalesce((select jsonb_object_agg(p.node_id, jsonb_build_object(
-                          'incarnation', p.incarnation, 'surely', case when not exists (select from dbmail_mesh.set_aside a where a.source_id = p.node_id) then c.from_snapshot::text end,
+                          'incarnation', p.incarnation,
+                          'surely', case when not exists (select from dbmail_mesh.set_aside a where a.source_id = p.node_id)
+                            then c.from_snapshot::text end,
                           'maybe', case when c.copy_stage is null then coalesce(c.to_snapshot, c.from_snapshot)::text end,
                           'has_ended', e.has_ended))
                  from dbmail_mesh.peer p

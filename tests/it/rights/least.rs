@@ -12,8 +12,10 @@ use super::{DENIED, Installed, code_of};
 /// What only the owner runs.
 const OWNERS: [&str; 2] = ["migrate/forget.sql", "migrate/set_checksum.sql"];
 
-/// Rights on sequences are looked at only when a number is drawn, which these do before any constraint is looked at.
-const DRAWS: [(&str, &str); 3] = [
+/// Rights on sequences are looked at only when a number is drawn, which these do before any constraint is looked at; those of a function that
+/// another calls with the caller's rights only when it does.
+const DRAWS: [(&str, &str); 4] = [
+    ("term", "select t.term /* by begin_term */ from dbmail_mesh.seek_term('probe', '1 hour') t"),
     ("envelope", "insert into public.dbmail_envelope (physmessage_id, envelope) values (-1, '')"),
     ("headername", "insert into public.dbmail_headername (headername) values ('x')"),
     ("referencesfield", "insert into public.dbmail_referencesfield (physmessage_id, referencesfield) values (-1, '')"),
