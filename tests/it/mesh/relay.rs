@@ -306,3 +306,30 @@ async fn one_source_relays_for_all() {
     assert_eq!(relayed, 30.0, "message states");
     worker.stop().await;
 }
+
+/// What C refused of a node that is lost since, B has. Once C takes it, it comes from there; so it does when the lost node was taken out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_of_a_lost_node_comes_from_another() {
+    for taken_out in [false, true] {
+        let (mesh, inbox) = Mesh::that_relays("refused", 3).await;
+        let ledger = Ledger::default();
+        mesh.run(3, "alter table dbmail_messages add constraint no_poison check (unique_id not like 'poison%')").await;
+        let worker = mesh.work();
+        mesh.deliver_to(1, (inbox, "alice", "INBOX"), &["poison", "m1"], &ledger).await;
+        mesh.await_name(3, "m1", 1).await;
+        mesh.await_name(2, "poison", 1).await;
+        let aside = "select count(*) from dbmail_mesh.set_aside where source_id = 1 and kind = 'm'";
+        mesh.await_count(3, aside, 1).await;
+        worker.stop().await;
+        if taken_out {
+            for id in [2, 3] {
+                mesh.psql(id).await.execute("select dbmail_mesh.dismiss(1::smallint)", &[]).await.unwrap();
+            }
+        }
+        mesh.run(3, "alter table dbmail_messages drop constraint no_poison").await;
+        let worker = mesh.work_without(&[1], &[2, 3]);
+        mesh.await_name(3, "poison", 1).await;
+        mesh.await_same(&[2, 3], &ledger).await;
+        worker.stop().await;
+    }
+}
