@@ -1,2 +1,2 @@
 -- $1 birth UIDs.
-select dbmail_mesh.mailboxes_of($1::bigint[])
+select m.mailbox_idnr from dbmail_mesh.mailboxes_of($1::bigint[]) m(mailbox_idnr)

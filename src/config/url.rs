@@ -4,15 +4,9 @@
 //! what we read ourselves is taken out, and the rest is handed on. Nothing of a URL is ever shown: a password could be anywhere in one
 //! that is mistyped.
 
-use std::time::Duration;
-
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
-
-/// How long to wait for a node to accept a connection where the URL does not say. Half a minute and more, as TCP has
-/// it, would hold up a whole command for one dead node.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parameters that say how a connection is protected, libpq's names. They are keys of a node's table as well.
 pub(super) const PROTECTION: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
@@ -119,9 +113,6 @@ pub(super) fn read(url: &str) -> Result<Place, String> {
     let reach = reach(&mut connection)?;
     if connection.get_dbname().is_none_or(str::is_empty) {
         return Err("names no database: put /database behind the host".into());
-    }
-    if connection.get_connect_timeout().is_none() {
-        connection.connect_timeout(CONNECT_TIMEOUT);
     }
     connection.application_name("dbmail-mesh");
     Ok(Place { connection, reach, protection })
@@ -291,7 +282,7 @@ mod tests {
             let given = [Some("verify-ca"), Some("/a b/c@d"), None, None];
             assert_eq!(place.protection, given.map(|given| given.map(str::to_owned)), "{url}");
             assert_eq!((place.connection.get_user(), address(&place.connection)), (Some("u"), "h:1/d".into()), "{url}");
-            assert_eq!(place.connection.get_connect_timeout(), Some(&Duration::from_secs(7)), "{url}");
+            assert_eq!(place.connection.get_connect_timeout(), Some(&std::time::Duration::from_secs(7)), "{url}");
         }
         let escaped = read(r"host=h dbname='it\'s \\ d'").unwrap();
         assert_eq!(escaped.connection.get_dbname(), Some(r"it's \ d"));

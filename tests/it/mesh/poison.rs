@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use dbmail_mesh::config::NodeSettings;
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride};
-use dbmail_mesh::migrate::migrate_up;
+use dbmail_mesh::scratch::cluster::{DBMAIL_ROLE, OWNER_ROLE};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 
@@ -385,7 +386,7 @@ async fn what_is_not_the_rows_fault_sets_nothing_aside() {
         mesh.run(
             2,
             &format!(
-                "create sequence met; create function dba() returns trigger language plpgsql as
+                "create sequence met; create function dba() returns trigger language plpgsql security definer as
                    'begin perform nextval(''public.met''); raise exception ''made up'' using errcode = ''{code}''; end';
                  create trigger dba before insert on dbmail_messages for each row execute function dba()"
             ),
@@ -415,10 +416,10 @@ async fn what_another_encoding_cannot_say_stands_alone() {
         let (one, two) = if encoding == "SQL_ASCII" { (latin, utf8) } else { (utf8, latin) };
         let cluster = shared_cluster().await.unwrap();
         let nodes = vec![
-            NodeSettings::new("a", NodeId(1), &cluster.url(&one)).unwrap(),
-            NodeSettings::new("b", NodeId(2), &cluster.url(&two)).unwrap(),
+            NodeSettings::new("a", NodeId(1), &cluster.worker_url(&one)).unwrap(),
+            NodeSettings::new("b", NodeId(2), &cluster.worker_url(&two)).unwrap(),
         ];
-        migrate_up(&nodes, &nodes, Stride(2)).await.unwrap();
+        install(&nodes, &nodes, Stride(2)).await.unwrap();
         let mesh = Mesh::of(nodes, 2);
         mesh.run(1, MAIL).await;
         let mut session = mesh.dbmail(1).await;
@@ -473,12 +474,14 @@ async fn database_in(encoding: &str) -> String {
     let admin = dbmail_mesh::scratch::cluster::connect(&like).await.unwrap();
     admin
         .batch_execute(&format!(
-            "create database {name} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
+            "create database {name} owner {DBMAIL_ROLE} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
         ))
         .await
         .unwrap();
+    admin.batch_execute(&format!("grant create on database {name} to {OWNER_ROLE}")).await.unwrap();
     let config = shared_cluster().await.unwrap().config(&name);
     let client = dbmail_mesh::scratch::cluster::connect(&config).await.unwrap();
+    client.batch_execute(&format!("set role {DBMAIL_ROLE}")).await.unwrap();
     client.batch_execute(include_str!("../../../sql/scratch/dbmail_schema.sql")).await.unwrap();
     name
 }

@@ -32,7 +32,10 @@ async fn a_message_gets_from_node_to_node_and_nothing_is_in_clear_text() {
     server.show(Some("good")).await;
     let [ams, fra] = ["ams", "fra"].map(|name| server.cluster.create_dbmail(name));
     let (ams, fra) = (ams.await.unwrap(), fra.await.unwrap());
-    server.run("grant create on database ams to mesh; grant create on database fra to mesh").await;
+    // It installs: whoever does that is a member of the role that owns dbmail's tables.
+    server
+        .run("grant dbmail to mesh; grant create on database ams to mesh; grant create on database fra to mesh")
+        .await;
     let file = settings(&server);
     let check = file.run("config check");
     assert_eq!(check.code, 0, "{check:?}");
