@@ -11,7 +11,7 @@ use super::session::SessionSettings;
 use super::url::{self, Reach};
 use super::{STRIDE_MAX, protection, secret};
 use crate::domain::ids::{NodeId, Stride};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tls::{Mode, Tls};
 
 /// The longest name of a node, in bytes.
@@ -72,7 +72,9 @@ impl NodeSettings {
         let table = Value::new(None, ValueKind::Table(Map::from_iter(keys)));
         let mut problems = Problems::new("node");
         let draft = read(1, table, None, Path::new("."), &mut problems);
-        draft.finish().filter(|_| problems.is_empty()).ok_or_else(|| problems.into())
+        let mut node = draft.finish().filter(|_| problems.is_empty()).ok_or_else(|| Error::from(problems))?;
+        node.bound(&SessionSettings::default());
+        Ok(node)
     }
 
     /// Whether mail and password go over a network in clear text.

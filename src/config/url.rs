@@ -284,7 +284,7 @@ mod tests {
             let given = [Some("verify-ca"), Some("/a b/c@d"), None, None];
             assert_eq!(place.protection, given.map(|given| given.map(str::to_owned)), "{url}");
             assert_eq!((place.connection.get_user(), address(&place.connection)), (Some("u"), "h:1/d".into()), "{url}");
-            assert_eq!(place.connection.get_connect_timeout(), Some(&Duration::from_secs(7)), "{url}");
+            assert_eq!(place.connection.get_connect_timeout(), Some(&std::time::Duration::from_secs(7)), "{url}");
         }
         let escaped = read(r"host=h dbname='it\'s \\ d'").unwrap();
         assert_eq!(escaped.connection.get_dbname(), Some(r"it's \ d"));

@@ -230,7 +230,7 @@ impl MessageState {
             content: ContentId { origin: NodeId(row.read("origin_node")?), id: row.read("origin_id")? },
             physmessage: row.read("physmessage_id")?,
             bytes: u64::try_from(row.read::<i64>("bytes")?)
-                .map_err(|_| corrupt("the size of its content is negative"))?,
+                .map_err(|_| corrupt("messagesize of its content is negative"))?,
             unique_id: row.read("unique_id")?,
             status: row.read("status")?,
             modseq,

@@ -72,7 +72,8 @@ pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, hub: Arc<Hu
     let guard = Guard { active: receiver, superseded: superseded.clone() };
     tracker.spawn(stop.clone().run_until_cancelled_owned(vital.watch(async move {
         let Ok(node) = hub.node(id) else { return };
-        let mut watcher = Watcher { hub: &hub, node, active: sender, superseded, told: None, refused: false };
+        let mut watcher =
+            Watcher { hub: &hub, node, active: sender, superseded, told: None, refused: false, stood_by: false };
         loop {
             watcher.round().await;
             tokio::time::sleep(INTERVAL).await;
@@ -102,6 +103,9 @@ struct Watcher<'a> {
     /// The active worker that was told of last.
     told: Option<String>,
     refused: bool,
+    /// Whether the log has it that this worker is not the active one: then the next term is told there, too. That there is a worker and no
+    /// other is nothing to tell.
+    stood_by: bool,
 }
 
 impl Watcher<'_> {
@@ -115,10 +119,11 @@ impl Watcher<'_> {
         match error.kind() {
             Kind::Refused if !self.refused || was_active => {
                 tracing::warn!(node = name, %error, "this program stops working with this node");
-                self.refused = true;
+                (self.refused, self.stood_by) = (true, true);
             }
             _ if was_active => {
-                tracing::warn!(node = name, term, %error, "no longer the active worker for this node; standing by")
+                tracing::warn!(node = name, term, %error, "no longer the active worker for this node; standing by");
+                self.stood_by = true;
             }
             _ => tracing::debug!(node = name, %error, "not holding the worker lock"),
         }
@@ -145,7 +150,11 @@ impl Watcher<'_> {
         self.node.begin_term(term)?;
         self.active.send_replace(true);
         self.told = None;
-        tracing::info!(node = target.name, term, "the active worker for this node");
+        if std::mem::take(&mut self.stood_by) {
+            tracing::info!(node = target.name, term, "the active worker for this node");
+        } else {
+            tracing::debug!(node = target.name, term, "the active worker for this node");
+        }
         loop {
             tokio::select! {
                 () = self.superseded.notified() => {
@@ -170,9 +179,10 @@ impl Watcher<'_> {
         let holder = holder.unwrap_or_default();
         if row.get("deposed") {
             tracing::warn!(node = name, holder, lease_s, "the active worker for this node is silent; taking over");
+            self.stood_by = true;
         } else if self.told.as_ref() != Some(&holder) {
             tracing::info!(node = name, holder, "another worker is active for this node; standing by");
-            self.told = Some(holder);
+            (self.told, self.stood_by) = (Some(holder), true);
         }
         Ok(None)
     }

@@ -281,16 +281,20 @@ impl Mesh {
     }
 }
 
+/// The clock that a node's statements ask is 400 days ahead: a function of its name takes its place, for their `search_path` begins with
+/// `pg_catalog`.
+const WRONG_CLOCK: &str = "alter function pg_catalog.clock_timestamp() rename to right_clock;
+    create function pg_catalog.clock_timestamp() returns timestamptz volatile language sql as
+      'select pg_catalog.right_clock() + interval ''400 days'''";
+const RIGHT_CLOCK: &str = "drop function pg_catalog.clock_timestamp();
+    alter function pg_catalog.right_clock() rename to clock_timestamp";
+
 /// Two nodes whose clocks are days apart: what the one writes would win over everything that the other does. The link between them stops,
-/// nothing is set aside for it, and goes on when the clocks are right. A wrong clock is played by functions of that name.
+/// nothing is set aside for it, and goes on when the clocks are right.
 #[tokio::test]
 async fn clocks_that_are_days_apart_stop_a_link() {
     let (mesh, inbox) = Mesh::with_inbox("days", 2, 2).await;
-    let worker = mesh.work();
-    mesh.run(1, "create schema wrong; create function wrong.clock_timestamp() returns timestamptz language sql as 'select pg_catalog.clock_timestamp() + interval ''400 days'''").await;
-    let name = mesh.text(1, "select current_database()::text").await;
-    mesh.run(1, &format!("alter database {name} set search_path = wrong, pg_catalog, public")).await;
-    worker.stop().await;
+    mesh.run(1, WRONG_CLOCK).await;
     let worker = mesh.work();
     mesh.dbmail(1).await.deliver(inbox, &Mail::named("m")).await.unwrap();
     let refused = "select count(*) from dbmail_mesh.link_status
@@ -298,7 +302,7 @@ async fn clocks_that_are_days_apart_stop_a_link() {
     mesh.await_count(2, refused, 1).await;
     assert_eq!(mesh.count(2, "select count(*) from dbmail_mesh.set_aside").await, 0);
     worker.stop().await;
-    mesh.run(1, &format!("alter database {name} reset search_path")).await;
+    mesh.run(1, RIGHT_CLOCK).await;
     let worker = mesh.work();
     mesh.await_equal(inbox, 1).await;
     worker.stop().await;

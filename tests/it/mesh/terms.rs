@@ -19,7 +19,7 @@ const AUDIT: &str = "
     create function note_term() returns trigger language plpgsql security definer as $$
     begin
       if current_setting('dbmail_mesh.term', true) <> '' then
-        insert into term_audit select current_setting('dbmail_mesh.term')::bigint, w.term, tg_table_name from dbmail_mesh.worker w;
+        insert into public.term_audit select current_setting('dbmail_mesh.term')::bigint, w.term, tg_table_name from dbmail_mesh.worker w;
       end if;
       return null;
     end $$;

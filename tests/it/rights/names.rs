@@ -13,7 +13,7 @@ const NAMES: [&str; 8] = [
     "a\\'b\\\\c\\",
     "$1 $$ %s %I %L {0} \\u0041",
     "ünïcode 💥 \u{202e}",
-    "line\u{2028}break\u{a0}\u{feff}",
+    "tab\tbell\u{7}del\u{7f}",
     "{\"json\": [1, \"x\"]}",
     "select/%_*.\\%",
 ];

@@ -32,8 +32,9 @@ async fn a_message_gets_from_node_to_node_and_nothing_is_in_clear_text() {
     server.show(Some("good")).await;
     let [ams, fra] = ["ams", "fra"].map(|name| server.cluster.create_dbmail(name));
     let (ams, fra) = (ams.await.unwrap(), fra.await.unwrap());
+    // It installs: whoever does that is a member of the role that owns dbmail's tables.
     server
-        .run("grant create on database ams to mesh; grant create on database fra to mesh; grant dbmail to mesh")
+        .run("grant dbmail to mesh; grant create on database ams to mesh; grant create on database fra to mesh")
         .await;
     let file = settings(&server);
     let check = file.run("config check");
