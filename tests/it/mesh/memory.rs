@@ -61,7 +61,7 @@ end $$";
 /// Notes how many messages came with each batch.
 const BROUGHT: &str = "create table brought (messages bigint);
     create function note_brought() returns trigger language plpgsql security definer as
-    $$ begin insert into brought values (new.messages - old.messages); return null; end $$;
+    $$ begin insert into public.brought values (new.messages - old.messages); return null; end $$;
     create trigger note_brought after update on dbmail_mesh.cursor for each row execute function note_brought()";
 
 fn number(name: &str, default: i64) -> i64 {

@@ -26,7 +26,7 @@ async fn an_outbox_is_bounded_and_whoever_was_away_for_too_long_joins_again() {
         .batch_execute(
             "create table states (state text);
              create function note_state() returns trigger language plpgsql security definer as
-             $$ begin insert into states values (new.state); return null; end $$;
+             $$ begin insert into public.states values (new.state); return null; end $$;
              create trigger note_state after insert or update on dbmail_mesh.link_status for each row execute function note_state()",
         )
         .await
