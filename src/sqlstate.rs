@@ -23,7 +23,7 @@ pub(crate) fn kind(code: &str) -> Kind {
         // sequence_generator_limit_exceeded: the numbers of the target are used up, whatever comes.
         "2200H" => Kind::Refused,
         // data_corrupted, internal_error: as a rule one damaged row, of the source or of the target, at which every read of it fails.
-        // A link that waited for it would wait until a person has mended it; the others need not.
+        // A link that waited for it would wait until a person has mended it; the others need not. Where every row fails so, see `node::alike`.
         "XX000" | "XX001" => Kind::Data,
         _ => kind_of_class(code.get(..2).unwrap_or(code)),
     }

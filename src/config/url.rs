@@ -251,8 +251,6 @@ pub(super) fn address(connection: &Config) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

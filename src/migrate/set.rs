@@ -75,6 +75,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0027_aside",
     "0028_terms",
     "0029_rights",
+    "0030_shared_content",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

@@ -70,6 +70,11 @@ impl Reading {
     pub fn messages(&self) -> usize {
         self.states.len()
     }
+
+    /// The messages that could not be read, where none could.
+    pub fn not_read(&self) -> &[Aside] {
+        if self.states.is_empty() { &self.refused } else { &[] }
+    }
 }
 
 /// Where a batch goes from and to.

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod admission;
+pub mod alike;
 pub mod apply;
 mod arrival;
 pub mod aside;

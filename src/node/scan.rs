@@ -6,6 +6,7 @@ use deadpool_postgres::{Client, GenericClient, Transaction};
 use futures_util::future::join;
 use tokio_postgres::{IsolationLevel, Row};
 
+use super::alike::Alike;
 use super::ask::{self, Columns as _, corrupt_peer};
 use super::cursor::{CopyStage, Cursor, Witness};
 use super::state::{EntryState, MailboxState, MessageState, UserState};
@@ -358,6 +359,7 @@ impl<'a> SourceRead<'a> {
         state: impl Fn(&Row) -> Result<T>,
     ) -> Result<Told<T>> {
         let mut told = Told { states: Vec::new(), aside: Vec::new() };
+        let (mut alike, mut read_any) = (Alike::default(), false);
         let mut open = vec![keys];
         while let Some(keys) = open.pop().filter(|keys| !keys.is_empty()) {
             let rows = match self.rows(sql, &keys).await {
@@ -366,6 +368,11 @@ impl<'a> SourceRead<'a> {
                 // Bytes that are no text, or a damaged page: the rest can be read.
                 Err(error) => match keys.as_slice() {
                     &[only] => {
+                        alike.failed(&error);
+                        // Not one of all that were asked for can be read: that is no matter of rows.
+                        if open.is_empty() && !read_any && alike.is_no_rows_fault() {
+                            return Err(alike.stop(&error));
+                        }
                         told.aside.push(Aside::refused(kind, only, &error));
                         continue;
                     }
@@ -376,6 +383,7 @@ impl<'a> SourceRead<'a> {
                     }
                 },
             };
+            read_any = true;
             for row in &rows {
                 match state(row) {
                     Ok(state) => told.states.push(state),

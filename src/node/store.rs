@@ -144,6 +144,16 @@ pub async fn set_aside_done(target: &impl GenericClient, source: NodeId, rows: &
     Ok(())
 }
 
+/// Puts off rows that could not be tried for a reason that passes, so that others have their turn. What they were refused for stays.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn set_aside_put_off(target: &impl GenericClient, source: NodeId, rows: &[(char, i64)]) -> Result<()> {
+    let (kinds, keys): (Vec<String>, Vec<i64>) = rows.iter().map(|(kind, key)| (kind.to_string(), *key)).unzip();
+    ask::run(target, include_str!("../../sql/target/set_aside_put_off.sql"), &[&source.0, &kinds, &keys]).await?;
+    Ok(())
+}
+
 /// Rows of `source` that were set aside and are to be tried again, at most `limit`, what is due longest first.
 ///
 /// # Errors

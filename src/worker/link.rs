@@ -20,6 +20,7 @@ use super::retry::Retry;
 use super::step::Position;
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
+use crate::node::alike::Alike;
 use crate::node::apply::Bounds;
 use crate::node::listen::Doorbell;
 use crate::node::store;
@@ -80,6 +81,8 @@ pub(crate) struct Link {
     pub(super) portion: Portion,
     /// Whether the last batch failed for a row in it, and the next one is smaller.
     pub(super) halved: bool,
+    /// Whether the rows that fail are to blame.
+    pub(super) alike: Alike,
     pub(super) retry: Retry,
     /// Messages brought by this worker, and when the target's statistics are looked at next.
     pub(super) brought: i64,
@@ -110,6 +113,7 @@ impl Link {
             reported: None,
             reported_at: Instant::now(),
             halved: false,
+            alike: Alike::default(),
             brought: 0,
             look_at_statistics: FIRST_LOOK_AT_STATISTICS,
             transient: 0,

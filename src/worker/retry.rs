@@ -80,9 +80,12 @@ impl Link {
                 route.put_aside(&mut of_target, batch, &error).await?;
                 self.told_of_retry(&source.endpoint.name, &target.endpoint.name, 1, 1);
             }
-            // The link's own batches meet the same, and say so.
+            // As a rule the link's own batches meet the same, and say so. Where it is about one of these, the others have their turn.
             Err(error) => {
                 self.retry.portion.failed(false);
+                if !matches!(error.kind(), Kind::Unreachable | Kind::Superseded) {
+                    store::set_aside_put_off(&of_target, source.endpoint.id, &keys.rows()).await?;
+                }
                 tracing::debug!(source = source.endpoint.name, target = target.endpoint.name, %error, "retry put off");
                 return Ok(());
             }

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::hub::{Node, Pulse};
 use super::link::Link;
 use crate::error::{Kind, Result};
-use crate::node::apply::{Applied, Batch, Route};
+use crate::node::alike::Alike;
+use crate::node::apply::{Applied, Batch, Reading, Route};
 use crate::node::cursor::Cursor;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::schema;
@@ -100,6 +101,7 @@ impl Link {
             read.end().await?;
             return Ok((false, true));
         }
+        let reading = reading.and_then(|reading| believe(&mut self.alike, reading));
         let applied = match reading {
             Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
             Err(error) => Err(error),
@@ -108,16 +110,26 @@ impl Link {
         let applied = match applied {
             Ok(applied) => {
                 self.portion.went_with(weighs, most);
+                if applied.messages > 0 || applied.aside == 0 {
+                    self.alike.went();
+                }
                 applied
             }
             Err(error) => {
                 // What is at fault stands alone in the end. HIGHESTMODSEQs that come along are nobody's fault.
                 let of_a_row = error.kind() == Kind::Data && !keys.are_seqs();
-                self.halved = self.portion.failed(of_a_row && keys.len() - keys.seqs.len() > 1);
+                // What is nobody's fault is no other in a smaller batch: in one of a few rows each would seem to be to blame.
+                if error.kind() != Kind::Internal {
+                    self.halved = self.portion.failed(of_a_row && keys.len() - keys.seqs.len() > 1);
+                }
                 if !of_a_row || keys.len() - keys.seqs.len() > 1 {
                     return Err(error);
                 }
                 self.portion.found();
+                self.alike.failed(&error);
+                if self.alike.is_no_rows_fault() {
+                    return Err(self.alike.stop(&error));
+                }
                 tracing::warn!(source = source.endpoint.name, target = target.endpoint.name, %error, "row set aside");
                 let tides =
                     Left { waiting: self.following.waiting.clone(), mailboxes: keys.seqs.clone(), ..Left::default() };
@@ -174,5 +186,16 @@ impl Link {
         position.acknowledged = Some(held);
         position.acknowledged_at = Instant::now();
         Ok(())
+    }
+}
+
+/// Rows that cannot be read are set aside, unless it is no matter of rows.
+fn believe(alike: &mut Alike, reading: Reading) -> Result<Reading> {
+    for row in reading.not_read() {
+        alike.not_read(row);
+    }
+    match reading.not_read().last().filter(|_| alike.is_no_rows_fault()) {
+        Some(row) => Err(alike.stop(&row.reason)),
+        None => Ok(reading),
     }
 }

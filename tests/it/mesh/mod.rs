@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admission;
+mod alike;
 mod backlog;
 mod bounds;
 mod busy;

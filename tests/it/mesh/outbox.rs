@@ -1,18 +1,33 @@
 //! An outbox has a bound: a peer that is away for too long joins again, and the others do not notice.
 
+use dbmail_mesh::config::NodeSettings;
+use dbmail_mesh::domain::ids::{NodeId, Stride};
+use dbmail_mesh::scratch::cluster::{Cluster, Options};
+use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::standin::Mail;
 
-use super::Mesh;
 use super::child::WorkerProcess;
+use super::{Mesh, name_of};
 
-const BOUND: i64 = 10_000;
+const BOUND: i64 = 4_000;
 
 /// Node C is away while A notes more changes than its outbox keeps. A cuts it at the old end; B, which has all of it, goes on; C is told to
 /// join, and joining brings all of it.
 #[tokio::test]
 async fn an_outbox_is_bounded_and_whoever_was_away_for_too_long_joins_again() {
-    let (mesh, inbox) = Mesh::with_inbox("outbox", 3, 4).await;
+    // A cluster of its own: a transaction that another test left open in the same would hold B's position back, as far as what is cut.
+    let cluster = Cluster::start(Options::default()).await.unwrap();
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        let name = name_of(id);
+        cluster.create_dbmail(&name).await.unwrap();
+        nodes.push(NodeSettings::new(&name, NodeId(id), &cluster.worker_url(&name)).unwrap());
+    }
+    install(&nodes, &nodes, Stride(4)).await.unwrap();
+    let mesh = Mesh::of(nodes, 4);
     let mut session = mesh.dbmail(1).await;
+    session.create_user("alice").await.unwrap();
+    let inbox = session.create_mailbox("alice", "INBOX").await.unwrap();
     session.deliver(inbox, &Mail::named("0")).await.unwrap();
     let all = mesh.work();
     mesh.await_equal(inbox, 1).await;
@@ -26,7 +41,7 @@ async fn an_outbox_is_bounded_and_whoever_was_away_for_too_long_joins_again() {
         .batch_execute(
             "create table states (state text);
              create function note_state() returns trigger language plpgsql security definer as
-             $$ begin insert into states values (new.state); return null; end $$;
+             $$ begin insert into public.states values (new.state); return null; end $$;
              create trigger note_state after insert or update on dbmail_mesh.link_status for each row execute function note_state()",
         )
         .await
@@ -40,7 +55,7 @@ async fn an_outbox_is_bounded_and_whoever_was_away_for_too_long_joins_again() {
     let first: i64 = client.query_one("select max(id) from dbmail_mesh.outbox", &[]).await.unwrap().get(0);
     let differs = "select count(*) from dbmail_messages where status < 2 and flagged_flag = 1";
     let mut changed = 0;
-    while changed < BOUND + 5_000 {
+    while changed < BOUND + 2_000 {
         // An odd number of times, so that B is seen to have caught up: it is never behind by more than the bound.
         for _ in 0..11 {
             let flag =

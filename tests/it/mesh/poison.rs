@@ -181,7 +181,7 @@ const REFUSALS: &[Refusal] = &[
 ];
 
 /// A function `mail` that stores a message as dbmail does, in one transaction.
-const MAIL: &str = "create function mail(mailbox bigint, named text) returns bigint language plpgsql as $$
+pub(super) const MAIL: &str = "create function mail(mailbox bigint, named text) returns bigint language plpgsql as $$
 declare p bigint; u bigint;
 begin
   insert into dbmail_physmessage (messagesize, rfcsize, internal_date) values (10, 10, now()) returning id into p;
