@@ -12,11 +12,13 @@ use super::{DENIED, Installed, code_of};
 /// What only the owner runs.
 const OWNERS: [&str; 2] = ["migrate/forget.sql", "migrate/set_checksum.sql"];
 
-/// Rights on sequences are looked at only when a number is drawn, which these do before any constraint is looked at.
-const DRAWS: [(&str, &str); 3] = [
+/// Rights on sequences are looked at only when a number is drawn, which these do before any constraint is looked at; and what a function
+/// calls that runs with its caller's rights, only when it is called.
+const DRAWS: [(&str, &str); 4] = [
     ("envelope", "insert into public.dbmail_envelope (physmessage_id, envelope) values (-1, '')"),
     ("headername", "insert into public.dbmail_headername (headername) values ('x')"),
     ("referencesfield", "insert into public.dbmail_referencesfield (physmessage_id, referencesfield) values (-1, '')"),
+    ("begin_term", "select term from dbmail_mesh.seek_term('a worker', '1 min')"),
 ];
 
 /// Prepares everything that the worker runs, and makes of it what has PostgreSQL look at the rights and do nothing.
