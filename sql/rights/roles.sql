@@ -72,7 +72,7 @@ begin
   loop
     if dbmail.rolsuper then
       raise exception 'public.% and maybe more of dbmail''s belongs to role %, a superuser, of which nobody should be a member', dbmail.relation,
-        dbmail.rolname using hint = format('Give dbmail''s tables and sequences to dbmail''s own role: alter table public.%I owner to …', dbmail.relation);
+        dbmail.rolname using hint = format('Give dbmail''s tables and sequences to dbmail''s own role: alter table public.%I owner to ...', dbmail.relation);
     end if;
     foreach named in array array[worker, reader] loop
       if pg_has_role(named, dbmail.rolname, 'member') then

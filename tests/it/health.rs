@@ -242,8 +242,9 @@ async fn metrics_are_prometheus_text_and_all_of_them_are_known() {
         let (status, head, text) = running.get("/metrics");
         assert_eq!(status, 200);
         assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
-        // What is counted row by row comes with the next reading.
-        if text.contains(names::NODE_USED.name) {
+        // What is counted row by row comes with the next reading, and that something has come with the one after it.
+        let nothing_waits = "\ndbmail_mesh_link_lag_messages{source=\"ams\",target=\"fra\"} 0\n";
+        if text.contains(names::NODE_USED.name) && text.contains(nothing_waits) {
             break text;
         }
         assert!(begun.elapsed() < DEADLINE, "{text}");
