@@ -6,8 +6,8 @@ use dbmail_mesh::scratch::cluster::{Cluster, Options};
 use dbmail_mesh::scratch::install::install;
 use dbmail_mesh::scratch::standin::Mail;
 
-use super::{Mesh, name_of};
 use super::child::WorkerProcess;
+use super::{Mesh, name_of};
 
 const BOUND: i64 = 4_000;
 
