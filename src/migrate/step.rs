@@ -69,8 +69,7 @@ impl Step {
             version: migration.version,
             direction,
             file: format!("{}.{ending}.sql", migration.stem()),
-            // A hint in one of them, and a comment, have the one character that a database in LATIN1 cannot take.
-            sql: sql.replace('…', "..."),
+            sql: sql.clone(),
             parameters: parameters(node, stride, floors),
             name: migration.name.clone(),
             checksum: migration.checksum(),
