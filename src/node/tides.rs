@@ -23,6 +23,8 @@ const PASSED_AT_ONCE: i64 = 2000;
 /// To look for them must take no more than this part of the time, where it takes longer than [`SHORT`].
 const SHARE: u32 = 20;
 const SHORT: Duration = Duration::from_millis(100);
+/// And not be put off for longer than this, however busy the node was: somebody may be waiting for a HIGHESTMODSEQ.
+const REST_MAX: Duration = Duration::from_secs(15);
 
 /// What a source says of its mailboxes, and of what it has taken over from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +102,7 @@ impl Tides {
         let sql = include_str!("../../sql/target/passed_messages.sql");
         let rows = ask::rows(target, sql, &[&source.0, &self.mailboxes, &self.cursors, &PASSED_AT_ONCE]).await?;
         let took = begun.elapsed();
-        let rest = if took > SHORT { took * SHARE } else { Duration::ZERO };
+        let rest = if took > SHORT { (took * SHARE).min(REST_MAX) } else { Duration::ZERO };
         Ok((rows.iter().map(Passed::from_row).collect(), rest))
     }
 }
