@@ -31,7 +31,7 @@ impl Mesh {
             self.mesh.stride
         );
         for node in &self.nodes {
-            let url = shared_cluster().await.unwrap().worker_url(node.connection.get_dbname().unwrap());
+            let url = super::url_of(node);
             text += &format!("[[node]]\nname = \"{}\"\nid = {}\nurl = {url:?}\n", node.name, node.id);
         }
         let arguments = arguments.to_owned();
