@@ -16,6 +16,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that acknowledges nothing for so long is gone: keepalives do not look while data is under way.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// The same of a session that is read from, on the server's side: it waits while what was read is being stored on a slow node, and that looks
+/// alike to TCP.
+const READER_DEAD_AFTER: Duration = Duration::from_secs(120);
 /// Keepalives: a peer that is silent on a quiet connection is gone after 25 s. Both ends look: the server ends sessions of a machine that is
 /// off, which would otherwise take up connections for two hours.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(10);
@@ -66,7 +69,7 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
             bounds.idle_in_transaction_timeout.as_millis(),
             KEEPALIVES_IDLE.as_secs(),
             KEEPALIVES_INTERVAL.as_secs(),
-            DEAD_AFTER.as_millis(),
+            if role == "reader" { READER_DEAD_AFTER } else { DEAD_AFTER }.as_millis(),
         ));
     config
 }
