@@ -258,7 +258,7 @@ async fn every_fault_is_told_with_a_line_and_a_code() {
         "node ams: trigger _900_dbmail_mesh_new on dbmail_users is missing (",
         "node ams: column message_idnr of dbmail_messages has a default",
         "node ams: late messages that wait for a new UID: 2, the first for 30",
-        "node ams: rows that could not be joined, and are tried again: 1, the first ",
+        "node ams: rows that could not be joined, and are tried again: 1 (",
         "link fra -> ams: refused: other mail than here\n",
     ];
     says(&status, &lines);
