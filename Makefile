@@ -67,12 +67,13 @@ package-files:
 	cp -R migrations $(PACKAGE)/share/
 	for part in sql/inspect sql/rights dashboards; do [ ! -d $$part ] || cp -R $$part $(PACKAGE)/share/$$part; done
 
-# A C linker for Rust, systemd-analyze, the PostgreSQL server programs and psql. What is there is left alone. The places are those where
+# A C linker for Rust, systemd-analyze, openssl (a page tells how to make certificates, and is tried), the PostgreSQL server programs and psql. What is there is left alone. The places are those where
 # the program itself looks, see src/scratch/binaries.rs.
 needs:
 	@missing=""; \
 	command -v cc >/dev/null || missing="build-essential"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	server=""; \
 	for dir in "$$DBMAIL_MESH_PG_BIN" $$(echo "$$PATH" | tr ':' ' ') $$(pg_config --bindir 2>/dev/null) \
 	    /usr/lib/postgresql/*/bin; do \
