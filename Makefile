@@ -67,8 +67,8 @@ package-files:
 	cp -R migrations $(PACKAGE)/share/
 	for part in sql/inspect sql/rights dashboards; do [ ! -d $$part ] || cp -R $$part $(PACKAGE)/share/$$part; done
 
-# A C linker for Rust, systemd-analyze, openssl (a page tells how to make certificates, and is tried), the PostgreSQL server programs and psql. What is there is left alone. The places are those where
-# the program itself looks, see src/scratch/binaries.rs.
+# A C linker for Rust, systemd-analyze, openssl (which a page of the documentation uses), the PostgreSQL server programs and psql. What is
+# there is left alone. The places are those where the program itself looks, see src/scratch/binaries.rs.
 needs:
 	@missing=""; \
 	command -v cc >/dev/null || missing="build-essential"; \
