@@ -1,0 +1,40 @@
+//! Servers and databases to measure on.
+
+use anyhow::Result;
+use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
+use tokio_postgres::Config;
+
+/// The same for every contender, on every server. Checkpoints are no part of what is measured.
+pub const SETTINGS: [(&str, &str); 8] = [
+    ("shared_buffers", "1GB"),
+    ("wal_level", "logical"),
+    ("max_wal_size", "16GB"),
+    ("checkpoint_timeout", "1h"),
+    ("max_replication_slots", "20"),
+    ("max_wal_senders", "20"),
+    ("max_connections", "300"),
+    ("shared_preload_libraries", "pg_stat_statements"),
+];
+
+/// A server whose commits are flushed.
+pub async fn cluster() -> Result<Cluster> {
+    let settings = SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ok(Cluster::start(Options { settings, durable: true, max_connections: 300, ..Options::default() }).await?)
+}
+
+/// A server with one dbmail database.
+pub async fn dbmail() -> Result<(Cluster, Config)> {
+    let cluster = cluster().await?;
+    let config = cluster.create_dbmail("dbmail").await?;
+    Ok((cluster, config))
+}
+
+/// Brings statistics and visibility up to date, and writes down what is still in memory: nothing of what was prepared is to be paid for by
+/// what is measured.
+pub async fn settle_down(config: &Config) -> Result<()> {
+    let client = connect(config).await?;
+    for statement in ["vacuum (analyze)", "checkpoint"] {
+        client.batch_execute(statement).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+select (select count(*) from dbmail_mesh.late) + (select count(*) from dbmail_mesh.set_aside)

@@ -1,0 +1,71 @@
+//! A backlog that a target has to catch up with, over one link.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::Options;
+use crate::figures::{Figure, Reach};
+use crate::mesh::Mesh;
+use crate::native::Native;
+use crate::{ground, mail};
+
+pub const NAME: &str = "catch-up";
+
+/// What a contender did.
+struct Round {
+    per_s: f64,
+    memory_mib: f64,
+    cpu_s: f64,
+}
+
+pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
+    let (mut native, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        native.push(of_native(options.deliveries).await?);
+        ours.push(of_mesh(options.deliveries).await?);
+    }
+    let rates: Vec<f64> = ours.iter().map(|round: &Round| round.per_s).collect();
+    let memory: Vec<f64> = ours.iter().map(|round| round.memory_mib).collect();
+    let cpu: Vec<f64> = ours.iter().map(|round| round.cpu_s * 1e6 / options.deliveries as f64).collect();
+    let what = format!("catch-up with {} deliveries, one link", options.deliveries);
+    Ok(vec![
+        Figure::beside(NAME, what, "messages/s", &rates, ("native", &native), Reach::RatioAtLeast(1.5)),
+        Figure::alone(NAME, "memory of the worker at catch-up, resident", "MiB", &memory, Reach::AtMost(200.0)),
+        Figure::alone(NAME, "processor time of the worker at catch-up", "µs a message", &cpu, Reach::Nothing),
+    ])
+}
+
+async fn of_native(deliveries: usize) -> Result<f64> {
+    let ((source, from), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
+    let native = Native::publish(&source, &[&target]).await?;
+    native.subscribe(&source).await?;
+    let mailboxes = mail::create_mailboxes(&from, mail::MAILBOXES).await?;
+    native.copied().await?;
+    native.caught_up().await?;
+    native.disable().await?;
+    mail::deliver_all(&from, &mailboxes, 0, deliveries).await?;
+    ground::settle_down(&from).await?;
+    let begun = Instant::now();
+    native.enable().await?;
+    native.caught_up().await?;
+    Ok(deliveries as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn of_mesh(deliveries: usize) -> Result<Round> {
+    let ((source, _), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
+    let mesh = Mesh::installed(&[(&source, "dbmail"), (&target, "dbmail")], 8).await?;
+    let mailboxes = mail::create_mailboxes(mesh.config(0), mail::MAILBOXES).await?;
+    let worker = mesh.worker(&[])?;
+    mesh.current().await?;
+    drop(worker);
+    mail::deliver_all(mesh.config(0), &mailboxes, 0, deliveries).await?;
+    ground::settle_down(mesh.config(0)).await?;
+    let begun = Instant::now();
+    let worker = mesh.worker(&[])?;
+    mesh.current().await?;
+    let took = begun.elapsed().as_secs_f64();
+    let round = Round { per_s: deliveries as f64 / took, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
+    mesh.verify().await?;
+    Ok(round)
+}

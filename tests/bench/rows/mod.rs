@@ -1,0 +1,27 @@
+//! What is measured: a file a row.
+
+mod catch_up;
+
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::Options;
+use crate::figures::Figure;
+
+/// How a row is measured.
+type Measured<'a> = Pin<Box<dyn Future<Output = Result<Vec<Figure>>> + 'a>>;
+
+/// A row of the table, or several that are measured together.
+pub struct Row {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub measure: for<'a> fn(&'a Options) -> Measured<'a>,
+}
+
+/// All of them, in the order in which they are measured.
+pub const ALL: &[Row] = &[Row {
+    name: catch_up::NAME,
+    what: "a backlog over one link, and the worker's memory meanwhile",
+    measure: |options| Box::pin(catch_up::measure(options)),
+}];
