@@ -142,7 +142,7 @@ pub struct WorkerSettings {
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
-            batch_messages: 200,
+            batch_messages: 400,
             batch_bytes: 8 << 20,
             poll_min: Duration::from_millis(20),
             poll_max: Duration::from_secs(1),

@@ -15,7 +15,7 @@ use super::cursor::Cursor;
 use super::locks::{self, LockPatience};
 use super::parents::{self, Joining};
 use super::scan::{Keys, SourceRead};
-use super::state::MessageState;
+use super::state::{ContentId, MessageState};
 use super::store::{self, Aside};
 use super::tides::{Follow, Left, Tides};
 use super::{Endpoint, entries, mailboxes as boxes};
@@ -71,10 +71,26 @@ impl Reading {
         self.states.len()
     }
 
+    /// Which messages, and their contents: what batches that are under way at once must not have in common.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let alive = self.states.iter().filter(|state| !state.incoming.dead);
+        let births = self.states.iter().map(|state| Subject::Message(state.incoming.birth));
+        births.chain(alive.map(|state| Subject::Content(state.content)))
+    }
+
     /// The messages that could not be read, where none could.
     pub fn not_read(&self) -> &[Aside] {
         if self.states.is_empty() { &self.refused } else { &[] }
     }
+}
+
+/// What a batch writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A message.
+    Message(BirthUid),
+    /// A content, which messages may share.
+    Content(ContentId),
 }
 
 /// Where a batch goes from and to.
@@ -132,7 +148,8 @@ impl Route<'_> {
         Ok(Reading { states: messages.states, refused: messages.aside, tides, limits, bytes })
     }
 
-    /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target.
+    /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target. Content is written at once, all else
+    /// in its `turn`: when that has come, all batches before this one are committed, if it says so.
     ///
     /// # Errors
     /// `Transient`, `Unreachable`: nothing was written but users, mailboxes and header names, all idempotent; try again.
@@ -144,6 +161,7 @@ impl Route<'_> {
         beside: &Client,
         batch: Batch<'_>,
         reading: Reading,
+        turn: impl Future<Output = Result<()>>,
     ) -> Result<Applied> {
         let Reading { states, tides, limits, refused: unread, .. } = reading;
         let small = read.entries(&batch.keys.entries, &limits).await?;
@@ -164,6 +182,7 @@ impl Route<'_> {
         let look = Look::at(beside, &states).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
         self.live();
+        turn.await?;
         let now = batch.ends_range().then(|| tides.clone());
         let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
         let arrival = Arrival {

@@ -94,6 +94,8 @@ impl Shipment<'_, '_, '_> {
         let places = self.physmessages(wanted, &on_source).await?;
         let ids: BTreeMap<i64, i64> =
             wanted.iter().filter_map(|wanted| Some((wanted.on_source, *places.get(&wanted.content)?))).collect();
+        let made: Vec<i64> = places.values().copied().collect();
+        ask::row(self.target, include_str!("../../sql/target/spare_checks.sql"), &[&made]).await?;
         self.parts(&on_source, &ids).await?;
         self.headers(&on_source, &ids).await?;
         self.texts(
@@ -110,6 +112,8 @@ impl Shipment<'_, '_, '_> {
             &ids,
         )
         .await?;
+        // What follows is about rows that others see, and has cascades.
+        ask::row(self.target, include_str!("../../sql/target/resume_checks.sql"), &[]).await?;
         Ok(places)
     }
 

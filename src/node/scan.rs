@@ -255,12 +255,14 @@ impl<'a> SourceRead<'a> {
                 return Ok((keys, cursor.behind(to, witness)));
             }
         }
-        let rows = ask::rows(
-            &self.transaction,
-            include_str!("../../sql/source/scan_outbox_in_order.sql"),
-            &[&cursor.from, &to, &cursor.last_id, &limit],
-        )
-        .await?;
+        let transaction = &self.transaction;
+        let rows = if cursor.to.is_none() {
+            let sql = include_str!("../../sql/source/scan_outbox_in_order.sql");
+            ask::rows(transaction, sql, &[&cursor.from, &to, &limit]).await?
+        } else {
+            let sql = include_str!("../../sql/source/scan_outbox_onwards.sql");
+            ask::rows(transaction, sql, &[&cursor.from, &to, &cursor.last_id, &limit]).await?
+        };
         let mut keys = keys_of(&rows)?;
         if !keys.is_empty() && cursor.to.is_some() {
             // The states are read as they are now: they may be newer than the range.

@@ -22,7 +22,7 @@ use crate::error::Result;
 const PASSED_AT_ONCE: i64 = 2000;
 /// To look for them must take no more than this part of the time, where it takes longer than [`SHORT`].
 const SHARE: u32 = 20;
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(5);
 /// And not be put off for longer than this, however busy the node was: somebody may be waiting for a HIGHESTMODSEQ.
 const REST_MAX: Duration = Duration::from_secs(15);
 

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::burst::Bursts;
 use super::following::{Following, LOOK_AGAIN, ToldBehind};
 use super::guard::Guard;
 use super::hub::{Hub, Nap, Node};
@@ -93,9 +94,10 @@ pub(crate) struct Link {
     pub(super) failures: u32,
     pub(super) following: Following,
     relay: Relay,
-    halt: Halt,
+    pub(super) halt: Halt,
+    pub(super) bursts: Bursts,
     /// What is known of it to a watchdog.
-    vital: Vital,
+    pub(super) vital: Vital,
     behind: ToldBehind,
 }
 
@@ -120,6 +122,7 @@ impl Link {
             failures: 0,
             following: Following::new(),
             halt: Halt::default(),
+            bursts: Bursts::default(),
             behind: ToldBehind::default(),
         }
     }
@@ -245,6 +248,11 @@ impl Link {
             if self.halt.is_on(source, target).await? {
                 // Whatever happens to the nodes meanwhile: they are admitted anew afterwards.
                 return Ok(());
+            }
+            if self.may_burst(&position) {
+                tokio::time::timeout(STEP_TIMEOUT, self.burst(source, target, &mut position))
+                    .await
+                    .map_err(|_| Error::new(Kind::Unreachable, "batches did not come to an end"))??;
             }
             let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))

@@ -21,6 +21,11 @@ impl Portion {
         self.keys
     }
 
+    /// Whether batches are as large as the settings allow.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.keys == self.most
+    }
+
     /// A batch failed: for a row in it, or not. What does not go in one piece may go in smaller ones. Returns whether the row is to be
     /// looked for at once.
     pub(crate) fn failed(&mut self, of_a_row: bool) -> bool {

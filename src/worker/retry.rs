@@ -1,5 +1,6 @@
 //! Rows that were set aside are tried again: beside the link's own batches, so that one which is still refused holds nothing up.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -62,7 +63,7 @@ impl Link {
                 self.retry.at = Instant::now();
                 return read.end().await;
             }
-            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading, ready(Ok(()))).await,
             Err(error) => Err(error),
         };
         match applied {

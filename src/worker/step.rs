@@ -1,5 +1,6 @@
 //! One step of a link: the next keys of the source's outbox, read, joined into the target, and acknowledged.
 
+use std::future::ready;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use tokio::time::Instant;
 
 use super::hub::{Node, Pulse};
 use super::link::Link;
+use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::alike::Alike;
 use crate::node::apply::{Applied, Batch, Reading, Route};
 use crate::node::cursor::Cursor;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::schema;
-use crate::node::store;
 use crate::node::tides::Left;
 use crate::telemetry::metrics::counters::BatchCounts;
 
@@ -45,6 +46,29 @@ impl Position {
     }
 }
 
+impl Position {
+    /// The target's cursor stands there now.
+    pub(super) fn moved(&mut self, stored: Cursor) {
+        self.seen = stored.clone();
+        (self.stored, self.stored_at) = (stored, Instant::now());
+    }
+
+    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
+    pub(super) async fn acknowledge(&mut self, source: &deadpool_postgres::Client, target: NodeId) -> Result<()> {
+        let held = (self.stored.from.clone(), self.stored.relayed.clone());
+        if self.stored.copy.is_some()
+            || self.acknowledged.as_ref() == Some(&held)
+            || (self.acknowledged.is_some() && self.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
+        {
+            return Ok(());
+        }
+        scan::acknowledge(source, target, &held.0, held.1.as_deref()).await?;
+        self.acknowledged = Some(held);
+        self.acknowledged_at = Instant::now();
+        Ok(())
+    }
+}
+
 impl Link {
     /// One batch. Returns whether anything was applied, and whether there is more.
     pub(super) async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
@@ -72,10 +96,9 @@ impl Link {
                 let transaction = of_target.transaction().await?;
                 position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
                 transaction.commit().await?;
-                position.stored = position.seen.clone();
-                position.stored_at = Instant::now();
+                position.moved(position.seen.clone());
             }
-            self.acknowledge(&of_source, position).await?;
+            position.acknowledge(&of_source, self.target).await?;
             return Ok((false, more));
         }
         let (hub, unheard) = (self.hub.clone(), Pulse::default());
@@ -103,7 +126,7 @@ impl Link {
         }
         let reading = reading.and_then(|reading| believe(&mut self.alike, reading));
         let applied = match reading {
-            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading, ready(Ok(()))).await,
             Err(error) => Err(error),
         };
         pulse.at_work.store(false, Ordering::Relaxed);
@@ -158,34 +181,13 @@ impl Link {
         let waited = self.following.waiting.is_some();
         self.following.applied(&keys, applied.tides);
         target.waiters.change(waited, self.following.waiting.is_some());
-        self.brought += i64::try_from(applied.messages).unwrap_or_default();
-        if self.brought >= self.look_at_statistics {
-            self.look_at_statistics = self.brought * 4;
-            store::refresh_statistics(&beside, self.brought).await?;
-        }
+        self.has_brought(i64::try_from(applied.messages).unwrap_or_default(), &beside).await?;
         if applied.late > 0 {
             self.hub.late.notify_one();
         }
-        position.stored = next.clone();
-        position.stored_at = Instant::now();
-        position.seen = next;
-        self.acknowledge(&of_source, position).await?;
+        position.moved(next);
+        position.acknowledge(&of_source, self.target).await?;
         Ok((!keys.are_seqs(), more))
-    }
-
-    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
-    async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
-        let held = (position.stored.from.clone(), position.stored.relayed.clone());
-        if position.stored.copy.is_some()
-            || position.acknowledged.as_ref() == Some(&held)
-            || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
-        {
-            return Ok(());
-        }
-        scan::acknowledge(source, self.target, &held.0, held.1.as_deref()).await?;
-        position.acknowledged = Some(held);
-        position.acknowledged_at = Instant::now();
-        Ok(())
     }
 }
 

@@ -1,3 +1,3 @@
 -- Whether a link's cursor has passed a transaction of its source. $1 the source, $2 the transaction.
 select from dbmail_mesh.cursor c
-where c.source_id = $1 and c.copy_stage is null and pg_snapshot_xmin(c.from_snapshot) >= $2::text::xid8
+where c.source_id = $1 and c.copy_stage is null and pg_visible_in_snapshot($2::text::xid8, c.from_snapshot)

@@ -10,6 +10,7 @@ mod machine;
 mod mail;
 mod mesh;
 mod native;
+mod profile;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,9 @@ pub struct Options {
     /// Messages of the largest node of the rows that are about size.
     #[arg(long, default_value_t = 1_000_000)]
     messages: usize,
+    /// Prints where the servers' time goes, which takes time itself: by pg_stat_statements, the statements within functions included.
+    #[arg(long)]
+    profile: bool,
     /// Lists the rows.
     #[arg(long)]
     list: bool,

@@ -90,7 +90,7 @@ impl Mesh {
         let begun = Instant::now();
         let mut marks = Vec::new();
         for node in 0..self.nodes.len() {
-            let row = self.client(node).await?.query_one("select pg_current_xact_id()::text", &[]).await?;
+            let row = self.client(node).await?.query_one(include_str!("mark.sql"), &[]).await?;
             marks.push(row.get::<_, String>(0));
         }
         for node in 0..self.nodes.len() {

@@ -104,7 +104,7 @@ fn the_example_can_be_saved_and_checked() {
     let expected = format!(
         "{}: ok
 [mesh] stride = 8, settle_after = \"2s\", lock_bound = \"250ms\", patience = \"3s\", presence = \"30d\"
-[worker] batch_messages = 200, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
+[worker] batch_messages = 400, batch_bytes = \"8MiB\", poll_min = \"20ms\", poll_max = \"1s\", retry_max = \"30s\", \
          relay_after = \"10s\", lease = \"5s\", sessions = 8, outbox_keep = \"1min\", outbox_rows_max = 20000000
 [session] connect_timeout = \"5s\", statement_timeout = \"2min\", lock_timeout = \"2s\", idle_in_transaction_timeout = \"30s\"
 [log] format = \"text\", level = \"info\"

@@ -1,5 +1,6 @@
 //! A pass through a source's outbox for what came to it from third nodes, a batch at a time.
 
+use std::future::ready;
 use std::sync::atomic::AtomicI64;
 
 use super::{Relay, Step, Way};
@@ -70,7 +71,7 @@ impl Relay {
             return Ok(Step::More);
         }
         let applied = match reading {
-            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+            Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading, ready(Ok(()))).await,
             Err(error) => Err(error),
         };
         let applied = match applied {

@@ -8,7 +8,7 @@ use crate::Options;
 use crate::figures::{Figure, Reach};
 use crate::mesh::Mesh;
 use crate::native::Native;
-use crate::{ground, mail};
+use crate::{ground, mail, profile};
 
 pub const NAME: &str = "catch-up";
 
@@ -23,7 +23,7 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
     let (mut native, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         native.push(of_native(options.deliveries).await?);
-        ours.push(of_mesh(options.deliveries).await?);
+        ours.push(of_mesh(options).await?);
     }
     let rates: Vec<f64> = ours.iter().map(|round: &Round| round.per_s).collect();
     let memory: Vec<f64> = ours.iter().map(|round| round.memory_mib).collect();
@@ -52,7 +52,8 @@ async fn of_native(deliveries: usize) -> Result<f64> {
     Ok(deliveries as f64 / begun.elapsed().as_secs_f64())
 }
 
-async fn of_mesh(deliveries: usize) -> Result<Round> {
+async fn of_mesh(options: &Options) -> Result<Round> {
+    let deliveries = options.deliveries;
     let ((source, _), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
     let mesh = Mesh::installed(&[(&source, "dbmail"), (&target, "dbmail")], 8).await?;
     let mailboxes = mail::create_mailboxes(mesh.config(0), mail::MAILBOXES).await?;
@@ -61,11 +62,21 @@ async fn of_mesh(deliveries: usize) -> Result<Round> {
     drop(worker);
     mail::deliver_all(mesh.config(0), &mailboxes, 0, deliveries).await?;
     ground::settle_down(mesh.config(0)).await?;
+    if std::env::var("HOLD").is_ok() {
+        eprintln!("HOLD {} {}", source.url("dbmail"), target.url("dbmail"));
+        std::thread::sleep(std::time::Duration::from_secs(100000));
+    }
+    if options.profile {
+        profile::begin(&[&source, &target]).await?;
+    }
     let begun = Instant::now();
     let worker = mesh.worker(&[])?;
     mesh.current().await?;
     let took = begun.elapsed().as_secs_f64();
     let round = Round { per_s: deliveries as f64 / took, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
+    if options.profile {
+        profile::end(&[&source, &target]).await?;
+    }
     mesh.verify().await?;
     Ok(round)
 }

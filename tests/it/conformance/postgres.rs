@@ -131,7 +131,9 @@ impl Store for Postgres {
                 is_relayed: false,
             };
             let applied = match route.read(&read, &beside, batch).await {
-                Ok(reading) => route.apply(&read, &mut of_target, &beside, batch, reading).await,
+                Ok(reading) => {
+                    route.apply(&read, &mut of_target, &beside, batch, reading, std::future::ready(Ok(()))).await
+                }
                 Err(error) => Err(error),
             };
             match applied {

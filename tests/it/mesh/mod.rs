@@ -5,7 +5,9 @@ mod admission;
 mod alike;
 mod backlog;
 mod bounds;
+mod burst;
 mod busy;
+mod checks;
 pub mod child;
 mod conflicts;
 mod content;
@@ -195,6 +197,16 @@ impl Mesh {
             assert!(begun.elapsed() < DEADLINE, "node {id}: {count}, not {expected}: {sql}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Looks again and again until statistics, which come a moment later, can be believed, and a number is below a bound.
+    pub async fn await_less(&self, id: i16, sql: &str, bound: i64) {
+        self.await_count(
+            id,
+            &format!("select case when n > 0 and n < {bound} then 1 else 0 end::bigint from ({sql}) x(n)"),
+            1,
+        )
+        .await;
     }
 
     /// Messages that wait for a number, on all nodes.
