@@ -103,7 +103,8 @@ begin
 end
 $$;
 
-create or replace function dbmail_mesh.store_parts(physmessages bigint[], is_headers smallint[], part_keys integer[], part_depths integer[],
+drop function dbmail_mesh.store_parts(text[], bytea[], bigint[], bigint[], smallint[], integer[], integer[], integer[], integer[]);
+create function dbmail_mesh.store_parts(physmessages bigint[], is_headers smallint[], part_keys integer[], part_depths integer[],
   part_orders integer[], hashes text[], datas bytea[], sizes bigint[])
 returns void
 language sql security definer set search_path = pg_catalog, pg_temp
@@ -129,6 +130,20 @@ as $$
   insert into public.dbmail_partlists (physmessage_id, is_header, part_key, part_depth, part_order, part_id)
   select i.physmessage_id, i.is_header, i.part_key, i.part_depth, i.part_order, p.id
   from incoming i join part p on p.hash = i.hash and p.size = i.size and p.data = i.data
+$$;
+comment on function dbmail_mesh.store_parts is 'Stores MIME parts and their places in messages; equal parts are shared by value.';
+
+create or replace function dbmail_mesh.store_sliced_part(physmessage bigint, is_header smallint, part_key integer, part_depth integer,
+  part_order integer, hash text, size bigint, part_no bigint)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform dbmail_mesh.store_parts(array[physmessage], array[is_header], array[part_key], array[part_depth], array[part_order],
+    array[hash], array(select string_agg(s.data, ''::bytea order by s.slice_no) from dbmail_mesh.incoming_slice s
+                       where s.part_no = store_sliced_part.part_no), array[size]);
+  delete from dbmail_mesh.incoming_slice s where s.part_no = store_sliced_part.part_no;
+end
 $$;
 
 create or replace function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],

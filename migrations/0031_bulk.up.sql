@@ -208,19 +208,16 @@ begin
 end
 $$;
 
--- As before, and what is shared is itself locked, too.
-create or replace function dbmail_mesh.store_parts(physmessages bigint[], is_headers smallint[], part_keys integer[], part_depths integer[],
-  part_orders integer[], hashes text[], datas bytea[], sizes bigint[])
+-- As before, but each part is given once, so that its bytes are neither copied nor compared to tell; and what is shared is itself locked, too.
+drop function dbmail_mesh.store_parts(bigint[], smallint[], integer[], integer[], integer[], text[], bytea[], bigint[]);
+create function dbmail_mesh.store_parts(hashes text[], datas bytea[], sizes bigint[], physmessages bigint[], is_headers smallint[],
+  part_keys integer[], part_depths integer[], part_orders integer[], part_nos integer[])
 returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
-  with incoming as materialized (
-    select * from unnest(physmessages, is_headers, part_keys, part_depths, part_orders, hashes, datas, sizes)
-      i(physmessage_id, is_header, part_key, part_depth, part_order, hash, data, size)
-  ), part as materialized (
-    select p.hash, p.size, p.data, shared.id as shared_id,
-           coalesce(shared.id, nextval('public.dbmail_mimeparts_id_seq')) as id
-    from (select distinct i.hash, i.size, i.data from incoming i) p
+  with part as materialized (
+    select p.part_no, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_mimeparts_id_seq')) as id
+    from unnest(hashes, datas, sizes) with ordinality p(hash, data, size, part_no)
     left join lateral (
       select m.id
       from (select m.id from public.dbmail_mimeparts m
@@ -230,11 +227,27 @@ as $$
     ) shared on true
   ), stored as (
     insert into public.dbmail_mimeparts (id, hash, data, size)
-    select p.id, p.hash, p.data, p.size from part p where p.shared_id is null order by p.id
+    select p.id, hashes[p.part_no], datas[p.part_no], sizes[p.part_no] from part p where p.shared_id is null order by p.part_no
   )
   insert into public.dbmail_partlists (physmessage_id, is_header, part_key, part_depth, part_order, part_id)
   select i.physmessage_id, i.is_header, i.part_key, i.part_depth, i.part_order, p.id
-  from incoming i join part p on p.hash = i.hash and p.size = i.size and p.data = i.data
+  from unnest(physmessages, is_headers, part_keys, part_depths, part_orders, part_nos)
+    i(physmessage_id, is_header, part_key, part_depth, part_order, part_no)
+  join part p on p.part_no = i.part_no
+$$;
+comment on function dbmail_mesh.store_parts is 'Stores MIME parts, each given once, and their places in messages, which name the part by its number (from 1); equal parts that are here already are shared by value.';
+
+create or replace function dbmail_mesh.store_sliced_part(physmessage bigint, is_header smallint, part_key integer, part_depth integer,
+  part_order integer, hash text, size bigint, part_no bigint)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform dbmail_mesh.store_parts(array[hash], array(select string_agg(s.data, ''::bytea order by s.slice_no) from dbmail_mesh.incoming_slice s
+                                                     where s.part_no = store_sliced_part.part_no), array[size],
+    array[physmessage], array[is_header], array[part_key], array[part_depth], array[part_order], array[1]);
+  delete from dbmail_mesh.incoming_slice s where s.part_no = store_sliced_part.part_no;
+end
 $$;
 
 -- As before, and so it is here; and each name is looked up once.
@@ -274,4 +287,4 @@ $$;
 
 revoke execute on all functions in schema dbmail_mesh from public;
 
-insert into dbmail_mesh.migration (version, name, needs) values (31, 'bulk', 29);
+insert into dbmail_mesh.migration (version, name, needs) values (31, 'bulk', 31);

@@ -1,3 +1,4 @@
--- $1 physmessage, $2 is_header, $3 part_key, $4 part_depth, $5 part_order, $6 hash, $7 data, $8 size.
-select dbmail_mesh.store_parts($1::bigint[], $2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::text[], $7::bytea[],
-                               $8::bigint[])
+-- The parts, each once: $1 hash, $2 data, $3 size. Their places: $4 physmessage, $5 is_header, $6 part_key, $7 part_depth, $8 part_order, $9 the
+-- number of the part among those, from 1.
+select dbmail_mesh.store_parts($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::smallint[], $6::integer[], $7::integer[],
+                               $8::integer[], $9::integer[])

@@ -187,21 +187,20 @@ impl Shipment<'_, '_, '_> {
         let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
         let is_headers: Vec<i16> = column(&rows, "is_header")?;
         let integers = |name: &str| column::<i32>(&rows, name);
-        let hashes: Vec<&str> = column(&rows, "hash")?;
-        let datas: Vec<&[u8]> = column(&rows, "data")?;
-        let sizes: Vec<i64> = rows.iter().map(|(row, _)| size(row, "size")).collect::<Result<_>>()?;
+        let parts = Parts::of(&rows)?;
         ask::row(
             self.target,
             include_str!("../../sql/target/store_parts.sql"),
             &[
+                &parts.hashes,
+                &parts.datas,
+                &parts.sizes,
                 &physmessages,
                 &is_headers,
                 &integers("part_key")?,
                 &integers("part_depth")?,
                 &integers("part_order")?,
-                &hashes,
-                &datas,
-                &sizes,
+                &parts.part_nos,
             ],
         )
         .await?;
@@ -300,6 +299,33 @@ impl Shipment<'_, '_, '_> {
             ask::run(self.target, store, &[&physmessages, &texts]).await?;
             self.stored();
         }
+    }
+}
+
+/// Parts, each once, and for each of some rows the number of its part, from 1.
+#[derive(Default)]
+struct Parts<'r> {
+    hashes: Vec<&'r str>,
+    datas: Vec<&'r [u8]>,
+    sizes: Vec<i64>,
+    part_nos: Vec<i32>,
+}
+
+impl<'r> Parts<'r> {
+    fn of(rows: &[(&'r Row, i64)]) -> Result<Self> {
+        let (mut parts, mut known) = (Self::default(), BTreeMap::<i64, i32>::new());
+        for (row, _) in rows {
+            let part_id: i64 = row.read("part_id")?;
+            let next = i32::try_from(known.len() + 1).unwrap_or(i32::MAX);
+            let part_no = *known.entry(part_id).or_insert(next);
+            if part_no == next {
+                parts.hashes.push(row.read("hash")?);
+                parts.datas.push(row.read("data")?);
+                parts.sizes.push(size(row, "size")?);
+            }
+            parts.part_nos.push(part_no);
+        }
+        Ok(parts)
     }
 }
 

@@ -9,6 +9,7 @@ with parts as (
   from dbmail_header h join dbmail_headervalue v on v.id = h.headervalue_id
   join dbmail_headername n on n.id = h.headername_id
 )
-select dbmail_mesh.store_parts(array_fill($1::bigint, array[p.n]), p.is_headers, p.part_keys, p.depths, p.orders, p.hashes, p.datas, p.sizes),
+select dbmail_mesh.store_parts(p.hashes, p.datas, p.sizes, array_fill($1::bigint, array[p.n]), p.is_headers, p.part_keys, p.depths, p.orders,
+                               array(select generate_series(1, p.n))),
        dbmail_mesh.store_headers(array_fill($1::bigint, array[h.n]), h.names, h.hashes, h.vals, h.sortfields, h.datefields)
 from parts p, headers h
