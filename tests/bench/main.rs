@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, missing_docs)]
 
+mod cpu;
 mod figures;
 mod ground;
 mod machine;
@@ -41,6 +42,9 @@ pub struct Options {
     /// Messages of the largest node of the rows that are about size.
     #[arg(long, default_value_t = 1_000_000)]
     messages: usize,
+    /// How long traffic lasts in the rows that have a rate.
+    #[arg(long, default_value_t = 40)]
+    seconds: u64,
     /// Lists the rows.
     #[arg(long)]
     list: bool,
