@@ -72,4 +72,3 @@ select setval('dbmail_user_idnr_seq', 1000 + current_setting('bench.messages')::
        setval('dbmail_headername_id_seq', 4),
        setval('dbmail_headervalue_id_seq', 1001 + 2 * current_setting('bench.messages')::bigint);
 commit;
-vacuum (analyze);

@@ -55,8 +55,8 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
     connect(&cluster.config("postgres")).await?.batch_execute("alter system set autovacuum = off").await?;
     connect(&cluster.config("postgres")).await?.batch_execute("select pg_reload_conf()").await?;
     let mut pairs = Vec::new();
-    for messages in sizes(options) {
-        pairs.push(Pair::make(&cluster, messages).await?);
+    for (place, messages) in sizes(options).into_iter().enumerate() {
+        pairs.push(Pair::make(&cluster, place, messages).await?);
     }
     let mut costs = Costs::default();
     for round in 0..options.rounds {

@@ -26,9 +26,9 @@ pub struct Pair {
 
 impl Pair {
     /// Fills a database, copies it, installs both, and has them prove to one another that they hold the same.
-    pub async fn make(cluster: &Cluster, messages: usize) -> Result<Self> {
+    pub async fn make(cluster: &Cluster, place: usize, messages: usize) -> Result<Self> {
         let begun = Instant::now();
-        let (a, b) = (format!("a{messages}"), format!("b{messages}"));
+        let (a, b) = (format!("a{place}"), format!("b{place}"));
         let config = cluster.create_dbmail(&a).await?;
         {
             let client = connect(&config).await?;
