@@ -20,13 +20,12 @@ begin
       union select e.mailbox from jsonb_to_recordset(plan -> 'modseq') as e(mailbox bigint)
       union select e.mailbox from jsonb_to_recordset(plan -> 'passed') as e(mailbox bigint)
       union select t.mailbox from jsonb_to_recordset(plan -> 'lift') as t(mailbox bigint, seq bigint)
-            join public.dbmail_mailboxes b on b.mailbox_idnr = t.mailbox where t.seq > b.seq))
+            cross join lateral (select from public.dbmail_mailboxes b where b.mailbox_idnr = t.mailbox and b.seq < t.seq offset 0) b))
   order by m.mailbox_idnr for no key update;
   -- As nobody can raise it any more: clients may have left with any number up to this one, and without the change.
   select array_agg(distinct e.birth) into crossed
   from jsonb_to_recordset(plan -> 'modseq') as e(birth bigint, mailbox bigint, common bigint)
-  join public.dbmail_mailboxes m on m.mailbox_idnr = e.mailbox
-  where e.common <= m.seq;
+  cross join lateral (select from public.dbmail_mailboxes m where m.mailbox_idnr = e.mailbox and m.seq >= e.common offset 0) m;
   with given as (
     select e.mailbox, max(e.seq) as seq
     from jsonb_to_recordset(plan -> 'modseq') as e(mailbox bigint, seq bigint)
@@ -49,7 +48,8 @@ begin
   update public.dbmail_mailboxes m set seq = t.seq
   from (select t.mailbox, max(t.seq) as seq
         from jsonb_to_recordset(plan -> 'lift') as t(mailbox bigint, seq bigint) group by t.mailbox) t
-  where m.mailbox_idnr = t.mailbox and m.seq < t.seq;
+  where m.mailbox_idnr = any (array(select t.mailbox from jsonb_to_recordset(plan -> 'lift') as t(mailbox bigint)))
+    and m.mailbox_idnr = t.mailbox and m.seq < t.seq;
   if plan ? 'passed' then
     -- With many messages, room above: while the source does not hear of them, each is renumbered again only after it has risen by
     -- sixteen for every one of them.
