@@ -1,8 +1,8 @@
-# `make test`, `make demo` and `make busy` do all that a fresh Debian machine with a Rust toolchain needs.
+# `make test`, `make demo`, `make bench` and `make busy` do all that a fresh Debian machine with a Rust toolchain needs.
 
 CARGO ?= cargo
 
-.PHONY: test test-matrix demo busy faults limits verify-million lint deny deb package-files needs
+.PHONY: test test-matrix demo bench bench-pure busy faults limits verify-million lint deny deb package-files needs
 
 # Most tests wait for databases more than they compute: more of them at once than there are cores.
 test: needs
@@ -15,6 +15,15 @@ test-matrix: needs
 
 demo: needs
 	$(CARGO) run --release --locked -- demo
+
+# dbmail-mesh beside PostgreSQL's own logical replication, in one run and on the same mail. It measures, checks the guarantees, and prints a table;
+# it fails for no figure. BENCH chooses: BENCH=--list, BENCH="catch-up --rounds 1", BENCH=--json. See docs/bench.md.
+bench: needs
+	$(CARGO) bench --locked --bench side_by_side -- $(BENCH)
+
+# The pure code alone, without a database. BENCH_PURE chooses by name: BENCH_PURE=settlement.
+bench-pure:
+	$(CARGO) bench --locked --bench pure -- $(BENCH_PURE)
 
 # A mailbox that receives BUSY_RATE messages a second on each of three nodes for BUSY_SECONDS, and how long everything took.
 busy: needs

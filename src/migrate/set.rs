@@ -77,6 +77,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0029_rights",
     "0030_shared_content",
     "0031_bulk",
+    "0032_mailboxes_by_key",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

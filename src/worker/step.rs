@@ -90,8 +90,10 @@ impl Link {
             read.end().await?;
             position.seen = next;
             // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it does where
-            // somebody waits for that.
-            let due = keys.marked || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
+            // somebody waits for that, and at once behind a range that took several batches, the last of which was full.
+            let ends_range = position.stored.to.is_some() && position.seen.to.is_none();
+            let due =
+                keys.marked || ends_range || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
             if position.seen != position.stored && due {
                 let transaction = of_target.transaction().await?;
                 position.stored.advance(&transaction, self.source, &position.seen, 0).await?;

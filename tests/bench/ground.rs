@@ -5,21 +5,25 @@ use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
 use tokio_postgres::Config;
 
 /// The same for every contender, on every server. Checkpoints are no part of what is measured.
-pub const SETTINGS: [(&str, &str); 8] = [
+pub const SETTINGS: [(&str, &str); 7] = [
     ("shared_buffers", "1GB"),
     ("wal_level", "logical"),
     ("max_wal_size", "16GB"),
     ("checkpoint_timeout", "1h"),
     ("max_replication_slots", "20"),
     ("max_wal_senders", "20"),
-    ("max_connections", "300"),
     ("shared_preload_libraries", "pg_stat_statements"),
 ];
 
 /// A server whose commits are flushed.
 pub async fn cluster() -> Result<Cluster> {
+    cluster_for(300).await
+}
+
+/// The same for so many connections.
+pub async fn cluster_for(max_connections: u16) -> Result<Cluster> {
     let settings = SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Ok(Cluster::start(Options { settings, durable: true, max_connections: 300, ..Options::default() }).await?)
+    Ok(Cluster::start(Options { settings, durable: true, max_connections, ..Options::default() }).await?)
 }
 
 /// A server with one dbmail database.

@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, missing_docs)]
 
+mod cpu;
 mod figures;
 mod ground;
 mod machine;
@@ -45,6 +46,9 @@ pub struct Options {
     /// Prints where the servers' time goes, which takes time itself: by pg_stat_statements, the statements within functions included.
     #[arg(long)]
     profile: bool,
+    /// How long traffic lasts in the rows that have a rate.
+    #[arg(long, default_value_t = 40)]
+    seconds: u64,
     /// Lists the rows.
     #[arg(long)]
     list: bool,

@@ -1,6 +1,8 @@
 //! What is measured: a file a row.
 
 mod catch_up;
+mod nodes;
+mod size;
 
 use std::pin::Pin;
 
@@ -20,8 +22,20 @@ pub struct Row {
 }
 
 /// All of them, in the order in which they are measured.
-pub const ALL: &[Row] = &[Row {
-    name: catch_up::NAME,
-    what: "a backlog over one link, and the worker's memory meanwhile",
-    measure: |options| Box::pin(catch_up::measure(options)),
-}];
+pub const ALL: &[Row] = &[
+    Row {
+        name: catch_up::NAME,
+        what: "a backlog over one link, and the worker's memory meanwhile",
+        measure: |options| Box::pin(catch_up::measure(options)),
+    },
+    Row {
+        name: size::NAME,
+        what: "what a change costs on nodes that hold little, and much",
+        measure: |options| Box::pin(size::measure(options)),
+    },
+    Row {
+        name: nodes::NAME,
+        what: "what a message costs on a target in a mesh of sixteen nodes, and of four",
+        measure: |options| Box::pin(nodes::measure(options)),
+    },
+];

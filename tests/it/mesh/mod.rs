@@ -36,6 +36,7 @@ mod readers_traffic;
 mod relay;
 mod review;
 mod same;
+mod scale;
 mod scenario;
 mod terms;
 mod torn;
