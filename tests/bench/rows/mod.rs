@@ -1,6 +1,8 @@
 //! What is measured: a file a row.
 
 mod catch_up;
+mod idle;
+mod settlement;
 
 use std::pin::Pin;
 
@@ -20,8 +22,20 @@ pub struct Row {
 }
 
 /// All of them, in the order in which they are measured.
-pub const ALL: &[Row] = &[Row {
-    name: catch_up::NAME,
-    what: "a backlog over one link, and the worker's memory meanwhile",
-    measure: |options| Box::pin(catch_up::measure(options)),
-}];
+pub const ALL: &[Row] = &[
+    Row {
+        name: catch_up::NAME,
+        what: "a backlog over one link, and the worker's memory meanwhile",
+        measure: |options| Box::pin(catch_up::measure(options)),
+    },
+    Row {
+        name: settlement::NAME,
+        what: "conflicts in one mailbox that get new UIDs on two nodes",
+        measure: |options| Box::pin(settlement::measure(options)),
+    },
+    Row {
+        name: idle::NAME,
+        what: "what a mesh costs in which nothing happens",
+        measure: |options| Box::pin(idle::measure(options)),
+    },
+];
