@@ -28,6 +28,7 @@ pub mod placing;
 pub mod plan;
 mod refusal;
 pub mod relay;
+pub mod renumber;
 pub mod scan;
 pub mod schema;
 pub mod state;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio_postgres::Row;
 
 use super::ask::{self, Columns as _};
 use super::locks::{self, LockPatience};
-use super::plan::{Found, Lines, View};
+use super::plan::{self, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
 use crate::domain::settlement::NodeView;
@@ -108,16 +108,28 @@ pub async fn held(
     mailbox: MailboxId,
     births: &BTreeSet<BirthUid>,
 ) -> Result<BTreeMap<BirthUid, Held>> {
-    let births: Vec<BirthUid> = births.iter().copied().collect();
-    let view = View::of_messages(client, &births).await?;
-    Ok(held_in(view, mailbox))
+    Ok(view(client, mailbox, births).await?.0)
 }
 
-/// What the node has of messages of a mailbox. One that is in another mailbox here is not current: the node has not heard that it was
-/// moved, or it knows that it was moved on.
-fn held_in(view: View, mailbox: MailboxId) -> BTreeMap<BirthUid, Held> {
-    let of_mailbox = |found: &Found| found.held == Held::Dead || found.place.value == mailbox;
-    view.messages.into_iter().filter(|(_, found)| of_mailbox(found)).map(|(birth, found)| (birth, found.held)).collect()
+/// What the node has of messages of a mailbox, and the mailbox in which the row of each is. One that is in another mailbox here is not
+/// current: the node has not heard that it was moved, or it knows that it was moved on.
+async fn view(
+    client: &impl GenericClient,
+    mailbox: MailboxId,
+    births: &BTreeSet<BirthUid>,
+) -> Result<(BTreeMap<BirthUid, Held>, RowMailboxes)> {
+    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
+    let (mut of_mailbox, mut rows) = (BTreeMap::new(), RowMailboxes::new());
+    for row in &ask::rows(client, include_str!("../../sql/node/view_held.sql"), &[&births]).await? {
+        let birth = BirthUid(row.read("birth_uid")?);
+        let held = plan::held_from_row(row, birth.0)?;
+        let place: Option<i64> = row.read("mailbox_idnr")?;
+        rows.insert(birth, MailboxId(row.read::<Option<i64>>("row_mailbox")?.unwrap_or_default()));
+        if held == Held::Dead || place == Some(mailbox.0) {
+            of_mailbox.insert(birth, held);
+        }
+    }
+    Ok((of_mailbox, rows))
 }
 
 /// Which of these messages dbmail is still delivering to further recipients on this node.
@@ -223,7 +235,9 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
     for sql in [
         locks::GUARD,
         include_str!("../../sql/target/lock_and_view.sql"),
+        include_str!("../../sql/node/view_held.sql"),
         include_str!("../../sql/node/numbers_of.sql"),
+        include_str!("../../sql/target/settle.sql"),
         include_str!("../../sql/target/write_plan.sql"),
         include_str!("../../sql/node/highest_overtaking.sql"),
         include_str!("../../sql/node/takes_part.sql"),
@@ -247,17 +261,17 @@ pub async fn lock(
     births: &BTreeSet<BirthUid>,
     patience: LockPatience,
 ) -> Result<(NodeView, RowMailboxes)> {
-    let births: Vec<BirthUid> = births.iter().copied().collect();
     let mailboxes = [mailbox];
-    let (guarded, view) =
-        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
+    let lines = View::lock(transaction, &mailboxes, &[], Uid(0));
+    // A statement of its own, behind the locks: its snapshot is newer.
+    let (guarded, lines, looked) =
+        join3(locks::guard(transaction, patience), lines, view(transaction, mailbox, births)).await;
     guarded?;
-    let view = view?;
-    let Lines { reported, high } = view
-        .lines
+    let lines = lines?.lines;
+    let Lines { reported, high } = lines
         .get(&mailbox)
         .copied()
         .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
-    let rows = view.messages.iter().map(|(birth, found)| (*birth, found.row_mailbox)).collect();
-    Ok((NodeView { node, reported, high, messages: held_in(view, mailbox) }, rows))
+    let (messages, rows) = looked?;
+    Ok((NodeView { node, reported, high, messages }, rows))
 }

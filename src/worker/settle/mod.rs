@@ -39,7 +39,7 @@ use write::{Setback, Settled};
 const MAILBOXES_AT_ONCE: i64 = 100;
 /// How many times in a row a mailbox is settled in which there is more than fits at once, before the others have their turn.
 const TIMES_AT_ONCE: usize = 10;
-/// Between two of them, deliveries that have waited go first.
+/// Between two of them, deliveries that have waited go first: for so long nothing is locked.
 const BREATH: Duration = Duration::from_millis(20);
 /// How often one settlement tries to lock and write; numbers that deliveries have overtaken are reserved anew, each time higher.
 const ATTEMPTS: u32 = 10;
@@ -83,6 +83,8 @@ pub struct Settler {
     /// settles there, and two would be in each other's way.
     on_duty: bool,
     break_off_at: Option<Step>,
+    /// When the lines of a mailbox were let go of in which there is more to settle.
+    let_go: Mutex<Option<(MailboxId, Instant)>>,
 }
 
 /// A node that takes part.
@@ -111,6 +113,7 @@ impl Settler {
             restless: Mutex::default(),
             on_duty: true,
             break_off_at: None,
+            let_go: Mutex::default(),
         }
     }
 
@@ -171,7 +174,7 @@ impl Settler {
                 let settled = tokio::time::timeout(SETTLEMENT_MAX, self.settle(mailbox)).await;
                 let silent = |_| Err(Error::new(Kind::Unreachable, "a node stopped to answer in the middle"));
                 match settled.unwrap_or_else(silent) {
-                    Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
+                    Ok(settled) if settled >= most => {}
                     Ok(_) => break,
                     Err(error) => {
                         self.portion.failed();
@@ -250,6 +253,7 @@ impl Settler {
                 None => self.reserve(&participants, &matter, Uid(0), reservations).await?,
             };
             self.pass(Step::Reserved)?;
+            self.take_breath(mailbox).await;
             let insists = attempt >= GIVES_WAY;
             match self.write(&mut participants, &matter, &numbers, beside.as_ref(), insists).await {
                 Ok(Settled { plan, held }) => {
@@ -257,6 +261,7 @@ impl Settler {
                     self.hub.telemetry.counters.settled(plan.numbers.len(), held);
                     self.portion.settled(plan.numbers.len(), held, self.hub.mesh.lock_bound);
                     self.paces().settled(mailbox, &matter.candidates);
+                    *self.let_go.lock().unwrap_or_else(PoisonError::into_inner) = Some((mailbox, Instant::now()));
                     return Ok(plan.numbers.len());
                 }
                 Err(Setback::TooLow(_)) if beside.is_some() => continue,
@@ -296,6 +301,14 @@ impl Settler {
         let beside = decider.node.reader().await?;
         participant::flush_commits(&beside).await?;
         Ok(Some(beside))
+    }
+
+    /// Waits until those who have waited for the lines of the mailbox have had their time. What is looked at and reserved in between counts.
+    async fn take_breath(&self, mailbox: MailboxId) {
+        let let_go = self.let_go.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, at)) = let_go.filter(|(of, _)| *of == mailbox) {
+            tokio::time::sleep(BREATH.saturating_sub(at.elapsed())).await;
+        }
     }
 
     fn is_restless(&self, mailbox: MailboxId) -> bool {

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::node::locks::LockPatience;
 use crate::node::participant::{self, Number, Reserved, RowMailboxes};
 use crate::node::plan::PlanWriter;
+use crate::node::renumber::Renumbering;
 
 /// What a round of locks found.
 struct Locked<'a> {
@@ -88,14 +89,11 @@ impl Settler {
         let locked = self.lock(participants, matter).await?;
         self.note_restless(matter.mailbox, locked.views.iter().any(|view| view.high > seen));
         let (plan, reserved) = self.plan(&locked, matter, reserved, beside).await?;
-        let mut writers: Vec<PlanWriter> =
-            locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, &reserved, *id)).collect();
-        if insists {
-            writers.iter_mut().for_each(PlanWriter::insist);
-        }
+        let numbers = numbers(&locked, &plan, &reserved);
         // In one flight with a look at who has gone ahead without the lock by now.
-        let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| {
-            try_join(writer.write(transaction), participant::highest_overtaking(transaction, matter.mailbox))
+        let writes = locked.open.iter().map(|(id, node)| {
+            let write = write_on(node, *id, matter, &locked, &plan, &numbers, insists);
+            try_join(write, participant::highest_overtaking(node, matter.mailbox))
         });
         let mut overtaken_by = Uid::default();
         for (written, result) in join_all(writes).await.into_iter().enumerate() {
@@ -231,19 +229,42 @@ async fn take<'a>(
     }
 }
 
-/// What one node writes: its actions, and the numbers of each message up to the one that it has in the end, so that every node knows
-/// what became of each.
-fn writer(matter: &Matter, locked: &Locked<'_>, plan: &Plan, reserved: &Reserved, node: NodeId) -> PlanWriter {
+/// The numbers of each message up to the one that it has in the end, so that every node knows what became of each.
+fn numbers(locked: &Locked<'_>, plan: &Plan, reserved: &Reserved) -> Vec<Number> {
+    let given = plan.numbers.iter().map(|(&birth, &uid)| Number {
+        uid,
+        birth,
+        decided_by: reserved.decided_by,
+        decided_at: reserved.decided_at.clone(),
+    });
+    locked.numbers.iter().cloned().chain(given).collect()
+}
+
+/// What one node writes: its actions, and all numbers.
+async fn write_on(
+    transaction: &Transaction<'_>,
+    node: NodeId,
+    matter: &Matter,
+    locked: &Locked<'_>,
+    plan: &Plan,
+    numbers: &[Number],
+    insists: bool,
+) -> Result<()> {
+    let row_mailbox = |birth| locked.rows.get(&node).and_then(|rows| rows.get(birth)).copied();
+    let actions = plan.actions.get(&node).into_iter().flatten();
+    let actions = actions.map(|(birth, action)| (*birth, row_mailbox(birth).unwrap_or(matter.mailbox), *action));
+    if let Some(renumbering) = Renumbering::of(matter.mailbox, actions.clone()) {
+        return renumbering.write(transaction, numbers, insists).await;
+    }
     let mut writer = PlanWriter::for_settlement();
-    for number in &locked.numbers {
+    for number in numbers {
         writer.number(number.uid, number.birth, number.decided_by, &number.decided_at);
     }
-    for (&birth, &uid) in &plan.numbers {
-        writer.number(uid, birth, reserved.decided_by, &reserved.decided_at);
+    for (birth, row_mailbox, action) in actions {
+        writer.change(birth, matter.mailbox, row_mailbox, action);
     }
-    for (&birth, &action) in plan.actions.get(&node).into_iter().flatten() {
-        let row_mailbox = locked.rows.get(&node).and_then(|rows| rows.get(&birth)).copied();
-        writer.change(birth, matter.mailbox, row_mailbox.unwrap_or(matter.mailbox), action);
+    if insists {
+        writer.insist();
     }
-    writer
+    writer.write(transaction).await
 }
