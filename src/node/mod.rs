@@ -17,6 +17,7 @@ pub mod entries;
 pub mod fates;
 pub mod listen;
 pub mod locks;
+pub mod look;
 pub mod mailbox_plan;
 pub mod mailboxes;
 pub mod membership;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
-use futures_util::future::join3;
+use futures_util::future::join;
 use tokio_postgres::Row;
 
 use super::ask::{self, Columns as _};
@@ -11,7 +11,6 @@ use super::locks::{self, LockPatience};
 use super::plan::{self, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
-use crate::domain::settlement::NodeView;
 use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 
@@ -113,7 +112,10 @@ pub async fn held(
 
 /// What the node has of messages of a mailbox, and the mailbox in which the row of each is. One that is in another mailbox here is not
 /// current: the node has not heard that it was moved, or it knows that it was moved on.
-async fn view(
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn view(
     client: &impl GenericClient,
     mailbox: MailboxId,
     births: &BTreeSet<BirthUid>,
@@ -250,7 +252,7 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
 /// The mailbox in which the row of each message is.
 pub type RowMailboxes = BTreeMap<BirthUid, MailboxId>;
 
-/// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
+/// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and returns its lines.
 ///
 /// # Errors
 /// `Transient` when the lock cannot be had within the bound, or the mailbox is gone.
@@ -258,20 +260,12 @@ pub async fn lock(
     transaction: &impl GenericClient,
     node: NodeId,
     mailbox: MailboxId,
-    births: &BTreeSet<BirthUid>,
     patience: LockPatience,
-) -> Result<(NodeView, RowMailboxes)> {
+) -> Result<Lines> {
     let mailboxes = [mailbox];
-    let lines = View::lock(transaction, &mailboxes, &[], Uid(0));
-    // A statement of its own, behind the locks: its snapshot is newer.
-    let (guarded, lines, looked) =
-        join3(locks::guard(transaction, patience), lines, view(transaction, mailbox, births)).await;
+    let (guarded, view) =
+        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &[], Uid(0))).await;
     guarded?;
-    let lines = lines?.lines;
-    let Lines { reported, high } = lines
-        .get(&mailbox)
-        .copied()
-        .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
-    let (messages, rows) = looked?;
-    Ok((NodeView { node, reported, high, messages }, rows))
+    let lines = view?.lines.get(&mailbox).copied();
+    lines.ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))
 }

@@ -11,6 +11,7 @@ mod keeper;
 mod link;
 mod moved;
 mod opening;
+mod outlook;
 pub(crate) mod pace;
 mod pause;
 mod portion;

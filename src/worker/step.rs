@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::hub::{Node, Pulse};
 use super::link::Link;
+use super::outlook::Outlook;
+use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::alike::Alike;
 use crate::node::apply::{Applied, Batch, Reading, Route};
@@ -43,6 +45,29 @@ impl Position {
         let now = Instant::now();
         Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now }
     }
+
+    /// Goes along with a source in which nothing happens, where that is known. What came to it from third nodes has to be known as well.
+    pub(super) fn follow(&mut self, source: &Outlook) -> bool {
+        let is_between = |cursor: &Cursor| cursor.to.is_some() || cursor.copy.is_some();
+        if is_between(&self.seen) || is_between(&self.stored) {
+            return false;
+        }
+        let relayed = self.seen.relayed.as_deref().and_then(|seen| source.quiet(seen));
+        let (Some(from), Some(relayed)) = (source.quiet(&self.seen.from), relayed) else { return false };
+        (self.seen.from, self.seen.relayed) = (from, Some(relayed));
+        true
+    }
+
+    /// Stores on the target how far was looked, and tells the source: now and then, for it keeps its outbox until then.
+    pub(super) async fn store_if_due(&mut self, id: NodeId, source: &Node, target: &Node) -> Result<()> {
+        if self.seen == self.stored || self.stored_at.elapsed() < STORE_INTERVAL {
+            return Ok(());
+        }
+        // A statement is a transaction, and proves the term by itself.
+        self.stored.advance(&target.writer().await?, id, &self.seen, 0).await?;
+        (self.stored, self.stored_at) = (self.seen.clone(), Instant::now());
+        acknowledge(&source.reader().await?, target.endpoint.id, self).await
+    }
 }
 
 impl Link {
@@ -75,7 +100,7 @@ impl Link {
                 position.stored = position.seen.clone();
                 position.stored_at = Instant::now();
             }
-            self.acknowledge(&of_source, position).await?;
+            acknowledge(&of_source, self.target, position).await?;
             return Ok((false, more));
         }
         let (hub, unheard) = (self.hub.clone(), Pulse::default());
@@ -169,24 +194,24 @@ impl Link {
         position.stored = next.clone();
         position.stored_at = Instant::now();
         position.seen = next;
-        self.acknowledge(&of_source, position).await?;
+        acknowledge(&of_source, self.target, position).await?;
         Ok((!keys.are_seqs(), more))
     }
+}
 
-    /// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
-    async fn acknowledge(&self, source: &deadpool_postgres::Client, position: &mut Position) -> Result<()> {
-        let held = (position.stored.from.clone(), position.stored.relayed.clone());
-        if position.stored.copy.is_some()
-            || position.acknowledged.as_ref() == Some(&held)
-            || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
-        {
-            return Ok(());
-        }
-        scan::acknowledge(source, self.target, &held.0, held.1.as_deref()).await?;
-        position.acknowledged = Some(held);
-        position.acknowledged_at = Instant::now();
-        Ok(())
+/// Tells the source what the target holds, so that the outbox can be emptied: only when something was applied since.
+async fn acknowledge(source: &deadpool_postgres::Client, target: NodeId, position: &mut Position) -> Result<()> {
+    let held = (position.stored.from.clone(), position.stored.relayed.clone());
+    if position.stored.copy.is_some()
+        || position.acknowledged.as_ref() == Some(&held)
+        || (position.acknowledged.is_some() && position.acknowledged_at.elapsed() < ACKNOWLEDGE_INTERVAL)
+    {
+        return Ok(());
     }
+    scan::acknowledge(source, target, &held.0, held.1.as_deref()).await?;
+    position.acknowledged = Some(held);
+    position.acknowledged_at = Instant::now();
+    Ok(())
 }
 
 /// Rows that cannot be read are set aside, unless it is no matter of rows.

@@ -129,16 +129,18 @@ impl Settler {
     /// Settles what is late, for ever.
     pub(crate) async fn run(self, vital: Vital) {
         let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
+        let mut at_ease = false;
         loop {
-            let any = self.round_of(Some(&vital)).await;
+            let any = self.round_of(Some(&vital), at_ease).await;
             vital.beat();
             let notified = self.hub.late.notified();
+            at_ease = false;
             if any {
                 tokio::time::sleep(busy).await;
             } else {
                 tokio::select! {
                     () = notified => tokio::time::sleep(busy).await,
-                    () = tokio::time::sleep(IDLE_INTERVAL) => {}
+                    () = tokio::time::sleep(IDLE_INTERVAL) => at_ease = true,
                 }
             }
         }
@@ -147,13 +149,19 @@ impl Settler {
     /// One round over all mailboxes with messages that are ripe on a node of this worker. Returns whether there were any, or may
     /// be some soon.
     pub async fn round(&self) -> bool {
-        self.round_of(None).await
+        self.round_of(None, false).await
     }
 
-    async fn round_of(&self, vital: Option<&Vital>) -> bool {
+    /// `at_ease`: nothing was late a moment ago, and nobody has said so since: it goes by what the nodes say of themselves.
+    async fn round_of(&self, vital: Option<&Vital>, at_ease: bool) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
-        let nodes: Vec<&Node> = self.hub.targets().filter(|node| !self.on_duty || node.is_ours()).collect();
+        let nodes: Vec<&Node> = self
+            .hub
+            .targets()
+            .filter(|node| !self.on_duty || node.is_ours())
+            .filter(|node| !(at_ease && node.outlook.has_none_late()))
+            .collect();
         let ripe = nodes.iter().map(|node| tokio::time::timeout(gather::LOOK_TIMEOUT, self.ripe(node)));
         for (node, ripe) in nodes.iter().zip(join_all(ripe).await) {
             match ripe {

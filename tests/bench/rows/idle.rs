@@ -16,7 +16,7 @@ pub const NAME: &str = "idle";
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 /// What a worker does with a delay once it has caught up is over then.
-const TO_REST: Duration = Duration::from_secs(15);
+const TO_REST: Duration = Duration::from_secs(25);
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(40);
 const MAILBOXES: usize = 10_000;
