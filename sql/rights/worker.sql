@@ -53,8 +53,8 @@ grant execute on function dbmail_mesh.account_of, dbmail_mesh.admit_program, dbm
   dbmail_mesh.numbers_in_use, dbmail_mesh.passed_by, dbmail_mesh.passed_messages, dbmail_mesh.places_of, dbmail_mesh.purge_outbox,
   dbmail_mesh.queue_visible, dbmail_mesh.readdress, dbmail_mesh.readmit, dbmail_mesh.refresh_statistics, dbmail_mesh.remove_account,
   dbmail_mesh.remove_mailbox, dbmail_mesh.reserve, dbmail_mesh.restamp_entry, dbmail_mesh.resume_checks, dbmail_mesh.restamp_place, dbmail_mesh.retry, dbmail_mesh.ring,
-  dbmail_mesh.sample_numbers, dbmail_mesh.seek_term, dbmail_mesh.set_presence, dbmail_mesh.spare_checks, dbmail_mesh.stay_out, dbmail_mesh.store_headers, dbmail_mesh.store_parts,
+  dbmail_mesh.sample_numbers, dbmail_mesh.seek_term, dbmail_mesh.set_presence, dbmail_mesh.settle, dbmail_mesh.spare_checks, dbmail_mesh.stay_out, dbmail_mesh.store_headers, dbmail_mesh.store_parts,
   dbmail_mesh.store_physmessages, dbmail_mesh.store_sliced_part, dbmail_mesh.sweep_overtaking, dbmail_mesh.takes_part,
-  dbmail_mesh.unacknowledged, dbmail_mesh.user_of, dbmail_mesh.view_accounts, dbmail_mesh.view_entries, dbmail_mesh.view_messages, dbmail_mesh.view_states,
+  dbmail_mesh.unacknowledged, dbmail_mesh.user_of, dbmail_mesh.view_accounts, dbmail_mesh.view_entries, dbmail_mesh.view_held, dbmail_mesh.view_messages, dbmail_mesh.view_states,
   dbmail_mesh.write_accounts, dbmail_mesh.write_entries, dbmail_mesh.write_mailboxes, dbmail_mesh.write_plan, dbmail_mesh.write_readers
   to :"worker";

@@ -78,6 +78,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0030_shared_content",
     "0031_bulk",
     "0032_mailboxes_by_key",
+    "0033_settling",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

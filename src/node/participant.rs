@@ -8,10 +8,9 @@ use tokio_postgres::Row;
 
 use super::ask::{self, Columns as _};
 use super::locks::{self, LockPatience};
-use super::plan::{Found, Lines, View};
+use super::plan::{self, Lines, View};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::rule::Held;
-use crate::domain::settlement::NodeView;
 use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 
@@ -108,16 +107,31 @@ pub async fn held(
     mailbox: MailboxId,
     births: &BTreeSet<BirthUid>,
 ) -> Result<BTreeMap<BirthUid, Held>> {
-    let births: Vec<BirthUid> = births.iter().copied().collect();
-    let view = View::of_messages(client, &births).await?;
-    Ok(held_in(view, mailbox))
+    Ok(view(client, mailbox, births).await?.0)
 }
 
-/// What the node has of messages of a mailbox. One that is in another mailbox here is not current: the node has not heard that it was
-/// moved, or it knows that it was moved on.
-fn held_in(view: View, mailbox: MailboxId) -> BTreeMap<BirthUid, Held> {
-    let of_mailbox = |found: &Found| found.held == Held::Dead || found.place.value == mailbox;
-    view.messages.into_iter().filter(|(_, found)| of_mailbox(found)).map(|(birth, found)| (birth, found.held)).collect()
+/// What the node has of messages of a mailbox, and the mailbox in which the row of each is. One that is in another mailbox here is not
+/// current: the node has not heard that it was moved, or it knows that it was moved on.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn view(
+    client: &impl GenericClient,
+    mailbox: MailboxId,
+    births: &BTreeSet<BirthUid>,
+) -> Result<(BTreeMap<BirthUid, Held>, RowMailboxes)> {
+    let births: Vec<i64> = births.iter().map(|birth| birth.0).collect();
+    let (mut of_mailbox, mut rows) = (BTreeMap::new(), RowMailboxes::new());
+    for row in &ask::rows(client, include_str!("../../sql/node/view_held.sql"), &[&births]).await? {
+        let birth = BirthUid(row.read("birth_uid")?);
+        let held = plan::held_from_row(row, birth.0)?;
+        let place: Option<i64> = row.read("mailbox_idnr")?;
+        rows.insert(birth, MailboxId(row.read::<Option<i64>>("row_mailbox")?.unwrap_or_default()));
+        if held == Held::Dead || place == Some(mailbox.0) {
+            of_mailbox.insert(birth, held);
+        }
+    }
+    Ok((of_mailbox, rows))
 }
 
 /// Which of these messages dbmail is still delivering to further recipients on this node.
@@ -223,7 +237,9 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
     for sql in [
         locks::GUARD,
         include_str!("../../sql/target/lock_and_view.sql"),
+        include_str!("../../sql/node/view_held.sql"),
         include_str!("../../sql/node/numbers_of.sql"),
+        include_str!("../../sql/target/settle.sql"),
         include_str!("../../sql/target/write_plan.sql"),
         include_str!("../../sql/node/highest_overtaking.sql"),
         include_str!("../../sql/node/takes_part.sql"),
@@ -236,7 +252,7 @@ pub async fn prepare(transaction: &impl GenericClient) -> Result<()> {
 /// The mailbox in which the row of each message is.
 pub type RowMailboxes = BTreeMap<BirthUid, MailboxId>;
 
-/// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and looks.
+/// Takes the lock of a mailbox in a transaction of the node, bounded by the node itself, and returns its lines.
 ///
 /// # Errors
 /// `Transient` when the lock cannot be had within the bound, or the mailbox is gone.
@@ -244,20 +260,12 @@ pub async fn lock(
     transaction: &impl GenericClient,
     node: NodeId,
     mailbox: MailboxId,
-    births: &BTreeSet<BirthUid>,
     patience: LockPatience,
-) -> Result<(NodeView, RowMailboxes)> {
-    let births: Vec<BirthUid> = births.iter().copied().collect();
+) -> Result<Lines> {
     let mailboxes = [mailbox];
     let (guarded, view) =
-        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &births, Uid(0))).await;
+        join(locks::guard(transaction, patience), View::lock(transaction, &mailboxes, &[], Uid(0))).await;
     guarded?;
-    let view = view?;
-    let Lines { reported, high } = view
-        .lines
-        .get(&mailbox)
-        .copied()
-        .ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))?;
-    let rows = view.messages.iter().map(|(birth, found)| (*birth, found.row_mailbox)).collect();
-    Ok((NodeView { node, reported, high, messages: held_in(view, mailbox) }, rows))
+    let lines = view?.lines.get(&mailbox).copied();
+    lines.ok_or_else(|| Error::new(Kind::Transient, format!("mailbox {mailbox} is gone from node {node}")))
 }

@@ -97,22 +97,29 @@ impl View {
 
 impl Found {
     fn from_row(row: &Row, birth: i64, uid: Uid) -> Result<Self> {
-        let state: i8 = row.read("state")?;
-        let place = row.read::<Option<i64>>("row_idnr")?.map_or(RowId(birth), RowId);
+        let held = held_of(row, birth, uid)?;
         let mailbox = |column: &str| row.read::<Option<i64>>(column).map(|id| id.map_or(MailboxId(0), MailboxId));
-        let held = match state as u8 {
-            b'v' => Held::Visible { uid },
-            b'w' => Held::Waiting { uid, row: place },
-            b'h' => Held::Hidden { uid, row: place },
-            b'd' => Held::Dead,
-            other => {
-                return Err(Error::new(Kind::Internal, format!("message {birth} has an unknown state {other}")));
-            }
-        };
         let (marks, stamp, modseq) = registers_from_row(row)?;
         let place = Register { stamp, value: mailbox("mailbox_idnr")? };
         Ok(Self { held, place, row_mailbox: mailbox("row_mailbox")?, marks, modseq })
     }
+}
+
+/// What a node has of a message, from a row of `view_held` or `view_states`.
+pub(super) fn held_from_row(row: &Row, birth: i64) -> Result<Held> {
+    held_of(row, birth, row.read::<Option<i64>>("uid")?.map_or(Uid(birth), Uid))
+}
+
+fn held_of(row: &Row, birth: i64, uid: Uid) -> Result<Held> {
+    let state: i8 = row.read("state")?;
+    let place = row.read::<Option<i64>>("row_idnr")?.map_or(RowId(birth), RowId);
+    Ok(match state as u8 {
+        b'v' => Held::Visible { uid },
+        b'w' => Held::Waiting { uid, row: place },
+        b'h' => Held::Hidden { uid, row: place },
+        b'd' => Held::Dead,
+        other => return Err(Error::new(Kind::Internal, format!("message {birth} has an unknown state {other}"))),
+    })
 }
 
 /// Collects what is to be written for many messages. The lists go by the names of `write_plan`.

@@ -127,8 +127,13 @@ impl Fitness {
             Err(error) => return Err(error),
         };
         schema.check(endpoint)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), schema));
-        Ok(known.is_some_and(|(_, before)| before != schema))
+        Ok(self.note(schema))
+    }
+
+    /// The node has just said which schema it has, and it fits. Returns whether it has been migrated since it last did.
+    pub fn note(&self, schema: Schema) -> bool {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((Instant::now(), schema));
+        before.is_some_and(|(_, before)| before != schema)
     }
 }
 

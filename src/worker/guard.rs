@@ -1,7 +1,8 @@
 //! One worker writes to a node at a time: whoever holds a session lock there. The others stand by.
 //!
 //! The lock tells who lives: it goes with its session. A session whose other end is cut off, or stands still, does not end by itself; so
-//! whoever holds the lock says something each second, and one that has been silent for `worker.lease` loses it to a worker that stands by.
+//! whoever holds the lock says something each second (a look at how the node is, see [`super::outlook`]), and one that has been silent for
+//! `worker.lease` loses it to a worker that stands by.
 //! That may be wrong, as any guess about a distant machine, and a worker may write for a moment after its lock has gone. So whoever
 //! gets the lock begins a *term*, and each transaction of the active worker proves its own (`dbmail_mesh.hold_term`): one of an earlier
 //! term fails, and one that has proved its term ends before the next begins.
@@ -11,18 +12,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::hub::{Hub, Node};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
-use crate::node::{Endpoint, schema};
+use crate::node::{Endpoint, look, schema};
 use crate::telemetry::vitals::Vital;
 
 /// How often a standing-by worker tries, and an active one says that it is alive.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A server that does not answer for so long is one that this worker is no longer the active one for. Shorter than the lease, as a rule, so
 /// that the worker is the first to know.
@@ -85,8 +86,11 @@ pub(crate) fn watch(tracker: &TaskTracker, stop: &CancellationToken, hub: Arc<Hu
 /// Whether this program may work with the node. It leaves the lock to one that may.
 async fn check(target: &Endpoint, client: &Client) -> Result<()> {
     let asked = tokio::time::timeout(ANSWER_MAX, client.query_one(schema::SCHEMA, &[])).await;
-    let silent = |_| Error::new(Kind::Unreachable, format!("{target}: does not answer"));
-    schema::judge(target, asked.map_err(silent)?.map_err(Error::from))
+    schema::judge(target, asked.map_err(|_| silent(target))?.map_err(Error::from))
+}
+
+fn silent(target: &Endpoint) -> Error {
+    Error::new(Kind::Unreachable, format!("{target}: does not answer"))
 }
 
 /// Who this worker is to the others: host and process id.
@@ -113,6 +117,7 @@ impl Watcher<'_> {
     async fn round(&mut self) {
         let held = self.hold().await;
         let was_active = self.active.send_replace(false);
+        self.node.outlook.forget();
         let term = self.node.end_term();
         let name = self.node.endpoint.name.as_str();
         let Err(error) = held else { return };
@@ -155,15 +160,26 @@ impl Watcher<'_> {
         } else {
             tracing::debug!(node = target.name, term, "the active worker for this node");
         }
+        let statement = look::prepare(&client).await?;
         loop {
+            self.look(&client, &statement).await?;
             tokio::select! {
                 () = self.superseded.notified() => {
                     return Err(Error::new(Kind::Superseded, "the node says that another worker has taken over"));
                 }
                 () = tokio::time::sleep(INTERVAL) => {}
             }
-            check(target, &client).await?;
         }
+    }
+
+    /// Says that this worker is alive, and hears how the node is.
+    async fn look(&self, client: &Client, statement: &Statement) -> Result<()> {
+        let (node, since) = (self.node, self.node.outlook.last());
+        let looked = tokio::time::timeout(ANSWER_MAX, look::look(client, statement, since.as_deref())).await;
+        let looked = looked.map_err(|_| silent(&node.endpoint))??;
+        looked.schema.check(&node.endpoint)?;
+        node.hear(looked);
+        Ok(())
     }
 
     /// The term that has begun, if no other worker is active.

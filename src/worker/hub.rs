@@ -10,9 +10,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::Options;
 use super::backoff::Backoff;
 use super::following::Waiters;
+use super::outlook::Outlook;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
+use crate::node::look::Looked;
 use crate::node::schema::Fitness;
 use crate::node::{Endpoint, connect, listen};
 use crate::telemetry::Telemetry;
@@ -45,6 +47,8 @@ pub(crate) struct Node {
     /// Third nodes that are being relayed into this one.
     pub(crate) turns: Turns,
     fitness: Fitness,
+    /// What it says of itself each second while this worker is the active one.
+    pub(crate) outlook: Outlook,
     bell: Arc<watch::Sender<u64>>,
     asleep: watch::Sender<usize>,
 }
@@ -106,6 +110,16 @@ impl Node {
         self.settlers.manager().statement_caches.clear();
         if let Some(writers) = self.writers() {
             writers.pool.manager().statement_caches.clear();
+        }
+    }
+
+    /// What a look at the node has found, which this program may work with. What came without a ring is rung for.
+    pub(crate) fn hear(&self, looked: Looked) {
+        if self.fitness.note(looked.schema) {
+            self.forget_statements();
+        }
+        if self.outlook.hear(looked) {
+            self.bell.send_modify(|count| *count += 1);
         }
     }
 
@@ -197,6 +211,7 @@ impl Hub {
                     waiters: Waiters::default(),
                     turns: Turns::default(),
                     fitness: Fitness::default(),
+                    outlook: Outlook::default(),
                     bell: Arc::new(watch::Sender::new(0)),
                     asleep: watch::Sender::new(0),
                     endpoint,

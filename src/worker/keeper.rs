@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often that is done which has time: noting how far numbers are used up (at most once an hour), and tidying.
 const RARE_INTERVAL: Duration = Duration::from_secs(300);
+/// How often the outbox is emptied, and what is dead forgotten, where nothing else is to be done.
+const TIDY_INTERVAL: Duration = Duration::from_secs(10);
 /// The most signs of readers removed at once.
 const SIGNS_AT_ONCE: i64 = 10_000;
 
@@ -31,7 +33,7 @@ const MAILBOXES_AT_ONCE: i64 = 100;
 
 /// Keeps house on a node, for ever.
 pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
-    let mut done: Option<Instant> = None;
+    let (mut done, mut tidied): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         guard.active().await;
         let failed = |error: Error| {
@@ -43,7 +45,14 @@ pub(crate) async fn run(hub: Arc<Hub>, id: NodeId, mut guard: Guard) {
             if is_due {
                 rarely(&hub, id).await.map(|()| done = Some(Instant::now())).unwrap_or_else(failed);
             }
-            once(&hub, id).await.map_err(failed).unwrap_or(false)
+            let is_tidy = tidied.is_some_and(|at| at.elapsed() < TIDY_INTERVAL);
+            let has_work = !hub.node(id).is_ok_and(|node| node.outlook.has_no_housework());
+            if is_tidy && !has_work {
+                return false;
+            }
+            let more = once(&hub, id, has_work).await;
+            tidied = matches!(more, Ok(false)).then(Instant::now);
+            more.map_err(failed).unwrap_or(false)
         };
         let more = guard.while_active(round).await.unwrap_or(false);
         if !more {
@@ -60,15 +69,18 @@ async fn rarely(hub: &Hub, id: NodeId) -> Result<()> {
     Ok(())
 }
 
-/// One round. Returns whether there is more to do at once.
-async fn once(hub: &Hub, id: NodeId) -> Result<bool> {
+/// One round. `has_work`: there is, or may be, more to do than to tidy. Returns whether there is more to do at once.
+async fn once(hub: &Hub, id: NodeId, has_work: bool) -> Result<bool> {
     let mut client = hub.node(id)?.writer().await?;
-    let overtaken = sweep(hub, &mut client).await?;
-    if overtaken > 0 {
-        tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
-        hub.late.notify_one();
+    let mut more = false;
+    if has_work {
+        let overtaken = sweep(hub, &mut client).await?;
+        if overtaken > 0 {
+            tracing::info!(node = %id, overtaken, "messages were overtaken while a mailbox was locked; they will be renumbered");
+            hub.late.notify_one();
+        }
+        more = carry_out_fates(hub, id, &mut client).await?;
     }
-    let more = carry_out_fates(hub, id, &mut client).await?;
     ask::run(&client, include_str!("../../sql/node/forget_dead.sql"), &[]).await?;
     let keep_s = hub.worker.outbox_keep.as_secs_f64();
     ask::row(&client, include_str!("../../sql/node/purge_outbox.sql"), &[&keep_s, &hub.worker.outbox_rows_max]).await?;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::burst::Bursts;
 use super::following::{Following, LOOK_AGAIN, ToldBehind};
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::hub::{Hub, Nap, Node};
 use super::opening;
 use super::pause::{Halt, LOOK_INTERVAL};
@@ -241,13 +241,18 @@ impl Link {
         let mut position = Position::at(opening::open(&hub, source, target).await?);
         let mut nap: Option<Nap> = None;
         let mut poll = hub.worker.poll_min;
-        let mut full_batches = 0;
+        let (mut full_batches, mut at_ease) = (0, false);
         while self.guard.is_active() {
             bell.borrow_and_update();
             self.vital.beat();
-            if self.halt.is_on(source, target).await? {
+            if self.halt.is_on(source, target, at_ease).await? {
                 // Whatever happens to the nodes meanwhile: they are admitted anew afterwards.
                 return Ok(());
+            }
+            if at_ease && self.stays_quiet(source, target, &mut position).await? {
+                self.report(State::Current, None).await;
+                (poll, at_ease) = self.rest(&mut bell, poll).await;
+                continue;
             }
             if self.may_burst(&position) {
                 tokio::time::timeout(STEP_TIMEOUT, self.burst(source, target, &mut position))
@@ -280,6 +285,7 @@ impl Link {
                 nap = None;
                 poll = hub.worker.poll_min;
             }
+            at_ease = false;
             if relays {
                 continue;
             }
@@ -288,10 +294,29 @@ impl Link {
                 if self.following.is_busy() || self.retry.is_busy {
                     poll = poll.min(LOOK_AGAIN);
                 }
-                poll = self.rest(&mut bell, poll).await;
+                (poll, at_ease) = self.rest(&mut bell, poll).await;
             }
         }
         Ok(())
+    }
+
+    /// Whether there is surely nothing to do, by what both nodes have said last: the position moves on without asking them.
+    async fn stays_quiet(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<bool> {
+        let is_idle = !self.following.is_busy()
+            && !self.retry.is_busy
+            && self.relay.is_at_rest()
+            && target.outlook.has_none_due(self.source)
+            && target.outlook.has_none_aside()
+            && !target.waiters.any()
+            && self.behind.news(self.following.behind_since(), std::time::Instant::now()).is_none();
+        if !is_idle || !position.follow(&source.outlook) {
+            return Ok(false);
+        }
+        if let Some(pulse) = self.hub.pulse(self.source, self.target) {
+            pulse.answers.fetch_add(1, Ordering::Relaxed);
+        }
+        position.store_if_due(self.source, source, target).await?;
+        Ok(true)
     }
 
     /// What third nodes gave to the source and cannot give to the target. Returns whether there is more to do at once.
@@ -315,7 +340,7 @@ impl Link {
     /// Waits for as long as the link is paused.
     async fn stand_still(&mut self, source: &Node, target: &Node) -> Result<()> {
         let mut stood = false;
-        while self.guard.is_active() && self.halt.is_on(source, target).await? {
+        while self.guard.is_active() && self.halt.is_on(source, target, false).await? {
             (stood, self.reported) = (true, None);
             self.vital.wait();
             // Not until the bell rings: it may ring all the time.
@@ -327,11 +352,12 @@ impl Link {
         Ok(())
     }
 
-    /// Waits for the doorbell or the poll; returns the next poll interval.
-    async fn rest(&self, bell: &mut Doorbell, poll: Duration) -> Duration {
+    /// Waits for the doorbell or the poll; returns the next poll interval, and whether the link is at ease: nobody rang for as long as it
+    /// takes the nodes to say of themselves how they are.
+    async fn rest(&self, bell: &mut Doorbell, poll: Duration) -> (Duration, bool) {
         tokio::select! {
-            _ = bell.changed() => self.hub.worker.poll_min,
-            () = tokio::time::sleep(poll) => (poll * 2).min(self.hub.worker.poll_max),
+            _ = bell.changed() => (self.hub.worker.poll_min, false),
+            () = tokio::time::sleep(poll) => ((poll * 2).min(self.hub.worker.poll_max), poll >= guard::INTERVAL),
         }
     }
 

@@ -12,6 +12,7 @@ mod keeper;
 mod link;
 mod moved;
 mod opening;
+mod outlook;
 pub(crate) mod pace;
 mod pause;
 mod portion;

@@ -46,6 +46,9 @@ pub(crate) async fn run(hub: Arc<Hub>, here: NodeId, mut guard: Guard) {
 
 /// Looks after those who have moved to a node. Returns how many messages were queued for new UIDs.
 async fn look_after(hub: &Hub, here: NodeId) -> Result<i64> {
+    if hub.node(here)?.outlook.has_no_moved_readers() {
+        return Ok(0);
+    }
     let mut client = hub.node(here)?.writer().await?;
     let mut by_loss: BTreeMap<(NodeId, Timestamp), Vec<MovedReader>> = BTreeMap::new();
     for reader in moved::moved_readers(&client, READERS_AT_ONCE).await? {

@@ -41,6 +41,10 @@ impl Link {
         if self.retry.at > Instant::now() {
             return Ok(());
         }
+        if !self.retry.is_busy && target.outlook.has_none_due(source.endpoint.id) {
+            self.retry.at = Instant::now() + LOOK_INTERVAL;
+            return Ok(());
+        }
         let _permit = target.batches.acquire().await;
         let mut of_target = target.writer().await?;
         let keys = store::set_aside_due(&of_target, source.endpoint.id, self.retry.portion.keys()).await?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::hub::{Node, Pulse};
 use super::link::Link;
+use super::outlook::Outlook;
 use crate::domain::ids::NodeId;
 use crate::error::{Kind, Result};
 use crate::node::alike::Alike;
@@ -44,9 +45,30 @@ impl Position {
         let now = Instant::now();
         Self { seen: stored.clone(), stored, stored_at: now, acknowledged: None, acknowledged_at: now }
     }
-}
 
-impl Position {
+    /// Goes along with a source in which nothing happens, where that is known. What came to it from third nodes has to be known as well.
+    pub(super) fn follow(&mut self, source: &Outlook) -> bool {
+        let is_between = |cursor: &Cursor| cursor.to.is_some() || cursor.copy.is_some();
+        if is_between(&self.seen) || is_between(&self.stored) {
+            return false;
+        }
+        let relayed = self.seen.relayed.as_deref().and_then(|seen| source.quiet(seen));
+        let (Some(from), Some(relayed)) = (source.quiet(&self.seen.from), relayed) else { return false };
+        (self.seen.from, self.seen.relayed) = (from, Some(relayed));
+        true
+    }
+
+    /// Stores on the target how far was looked, and tells the source: now and then, for it keeps its outbox until then.
+    pub(super) async fn store_if_due(&mut self, id: NodeId, source: &Node, target: &Node) -> Result<()> {
+        if self.seen == self.stored || self.stored_at.elapsed() < STORE_INTERVAL {
+            return Ok(());
+        }
+        // A statement is a transaction, and proves the term by itself.
+        self.stored.advance(&target.writer().await?, id, &self.seen, 0).await?;
+        self.moved(self.seen.clone());
+        self.acknowledge(&source.reader().await?, target.endpoint.id).await
+    }
+
     /// The target's cursor stands there now.
     pub(super) fn moved(&mut self, stored: Cursor) {
         self.seen = stored.clone();

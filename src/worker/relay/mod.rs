@@ -207,6 +207,11 @@ impl Relay {
         Ok(())
     }
 
+    /// Whether nothing is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.candidate.is_none()
+    }
+
     fn is_due(&self, relay_after: Duration) -> bool {
         let passed = |at: Option<Instant>, interval| at.is_none_or(|at| at.elapsed() >= interval);
         match &self.candidate {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join, try_join_all};
 
-use super::{Matter, Participant, Settler, portion};
+use super::{Matter, Participant, Settler};
 use crate::domain::ids::{BirthUid, MailboxId, NodeId, Uid};
 use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
@@ -187,7 +187,7 @@ impl Settler {
             &client,
             mailbox,
             self.settle_after_s(),
-            i64::try_from(portion::MOST).unwrap_or(i64::MAX),
+            i64::try_from(self.portion.size()).unwrap_or(i64::MAX),
         )
         .await?;
         let links = glance.links.into_iter().map(|(source, here, brought)| {

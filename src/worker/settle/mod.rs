@@ -39,7 +39,7 @@ use write::{Setback, Settled};
 const MAILBOXES_AT_ONCE: i64 = 100;
 /// How many times in a row a mailbox is settled in which there is more than fits at once, before the others have their turn.
 const TIMES_AT_ONCE: usize = 10;
-/// Between two of them, deliveries that have waited go first.
+/// Between two of them, deliveries that have waited go first: for so long nothing is locked.
 const BREATH: Duration = Duration::from_millis(20);
 /// How often one settlement tries to lock and write; numbers that deliveries have overtaken are reserved anew, each time higher.
 const ATTEMPTS: u32 = 10;
@@ -83,6 +83,8 @@ pub struct Settler {
     /// settles there, and two would be in each other's way.
     on_duty: bool,
     break_off_at: Option<Step>,
+    /// When the lines of a mailbox were let go of in which there is more to settle.
+    let_go: Mutex<Option<(MailboxId, Instant)>>,
 }
 
 /// A node that takes part.
@@ -111,6 +113,7 @@ impl Settler {
             restless: Mutex::default(),
             on_duty: true,
             break_off_at: None,
+            let_go: Mutex::default(),
         }
     }
 
@@ -126,16 +129,18 @@ impl Settler {
     /// Settles what is late, for ever.
     pub(crate) async fn run(self, vital: Vital) {
         let busy = (self.hub.mesh.settle_after / 4).clamp(Duration::from_millis(20), BUSY_INTERVAL_MAX);
+        let mut at_ease = false;
         loop {
-            let any = self.round_of(Some(&vital)).await;
+            let any = self.round_of(Some(&vital), at_ease).await;
             vital.beat();
             let notified = self.hub.late.notified();
+            at_ease = false;
             if any {
                 tokio::time::sleep(busy).await;
             } else {
                 tokio::select! {
                     () = notified => tokio::time::sleep(busy).await,
-                    () = tokio::time::sleep(IDLE_INTERVAL) => {}
+                    () = tokio::time::sleep(IDLE_INTERVAL) => at_ease = true,
                 }
             }
         }
@@ -144,13 +149,19 @@ impl Settler {
     /// One round over all mailboxes with messages that are ripe on a node of this worker. Returns whether there were any, or may
     /// be some soon.
     pub async fn round(&self) -> bool {
-        self.round_of(None).await
+        self.round_of(None, false).await
     }
 
-    async fn round_of(&self, vital: Option<&Vital>) -> bool {
+    /// `at_ease`: nothing was late a moment ago, and nobody has said so since: it goes by what the nodes say of themselves.
+    async fn round_of(&self, vital: Option<&Vital>, at_ease: bool) -> bool {
         let mut mailboxes: BTreeSet<MailboxId> = BTreeSet::new();
         let mut waiting = false;
-        let nodes: Vec<&Node> = self.hub.targets().filter(|node| !self.on_duty || node.is_ours()).collect();
+        let nodes: Vec<&Node> = self
+            .hub
+            .targets()
+            .filter(|node| !self.on_duty || node.is_ours())
+            .filter(|node| !(at_ease && node.outlook.has_none_late()))
+            .collect();
         let ripe = nodes.iter().map(|node| tokio::time::timeout(gather::LOOK_TIMEOUT, self.ripe(node)));
         for (node, ripe) in nodes.iter().zip(join_all(ripe).await) {
             match ripe {
@@ -171,7 +182,7 @@ impl Settler {
                 let settled = tokio::time::timeout(SETTLEMENT_MAX, self.settle(mailbox)).await;
                 let silent = |_| Err(Error::new(Kind::Unreachable, "a node stopped to answer in the middle"));
                 match settled.unwrap_or_else(silent) {
-                    Ok(settled) if settled >= most => tokio::time::sleep(BREATH).await,
+                    Ok(settled) if settled >= most => {}
                     Ok(_) => break,
                     Err(error) => {
                         self.portion.failed();
@@ -250,6 +261,7 @@ impl Settler {
                 None => self.reserve(&participants, &matter, Uid(0), reservations).await?,
             };
             self.pass(Step::Reserved)?;
+            self.take_breath(mailbox).await;
             let insists = attempt >= GIVES_WAY;
             match self.write(&mut participants, &matter, &numbers, beside.as_ref(), insists).await {
                 Ok(Settled { plan, held }) => {
@@ -257,6 +269,7 @@ impl Settler {
                     self.hub.telemetry.counters.settled(plan.numbers.len(), held);
                     self.portion.settled(plan.numbers.len(), held, self.hub.mesh.lock_bound);
                     self.paces().settled(mailbox, &matter.candidates);
+                    *self.let_go.lock().unwrap_or_else(PoisonError::into_inner) = Some((mailbox, Instant::now()));
                     return Ok(plan.numbers.len());
                 }
                 Err(Setback::TooLow(_)) if beside.is_some() => continue,
@@ -296,6 +309,14 @@ impl Settler {
         let beside = decider.node.reader().await?;
         participant::flush_commits(&beside).await?;
         Ok(Some(beside))
+    }
+
+    /// Waits until those who have waited for the lines of the mailbox have had their time. What is looked at and reserved in between counts.
+    async fn take_breath(&self, mailbox: MailboxId) {
+        let let_go = self.let_go.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, at)) = let_go.filter(|(of, _)| *of == mailbox) {
+            tokio::time::sleep(BREATH.saturating_sub(at.elapsed())).await;
+        }
     }
 
     fn is_restless(&self, mailbox: MailboxId) -> bool {

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Transaction};
-use futures_util::future::{join_all, join3, try_join, try_join_all};
+use futures_util::future::{join, join_all, join3, try_join, try_join_all};
 
 use super::{Matter, Participant, Settler, Step};
-use crate::domain::ids::{NodeId, Uid};
+use crate::domain::ids::{BirthUid, NodeId, Uid};
+use crate::domain::rule::Held;
 use crate::domain::settlement::{self, NodeView, Plan};
 use crate::error::{Error, Kind, Result};
 use crate::node::locks::LockPatience;
 use crate::node::participant::{self, Number, Reserved, RowMailboxes};
-use crate::node::plan::PlanWriter;
+use crate::node::plan::{Lines, PlanWriter};
+use crate::node::renumber::Renumbering;
 
 /// What a round of locks found.
 struct Locked<'a> {
@@ -88,14 +90,11 @@ impl Settler {
         let locked = self.lock(participants, matter).await?;
         self.note_restless(matter.mailbox, locked.views.iter().any(|view| view.high > seen));
         let (plan, reserved) = self.plan(&locked, matter, reserved, beside).await?;
-        let mut writers: Vec<PlanWriter> =
-            locked.open.iter().map(|(id, _)| writer(matter, &locked, &plan, &reserved, *id)).collect();
-        if insists {
-            writers.iter_mut().for_each(PlanWriter::insist);
-        }
+        let numbers = numbers(&locked, &plan, &reserved);
         // In one flight with a look at who has gone ahead without the lock by now.
-        let writes = writers.iter().zip(&locked.open).map(|(writer, (_, transaction))| {
-            try_join(writer.write(transaction), participant::highest_overtaking(transaction, matter.mailbox))
+        let writes = locked.open.iter().map(|(id, node)| {
+            let write = write_on(node, *id, matter, &locked, &plan, &numbers, insists);
+            try_join(write, participant::highest_overtaking(node, matter.mailbox))
         });
         let mut overtaken_by = Uid::default();
         for (written, result) in join_all(writes).await.into_iter().enumerate() {
@@ -171,23 +170,33 @@ impl Settler {
         }
         let mut begun = begun.into_iter();
         let Some((id, mutex)) = begun.next() else { return Ok(locked) };
-        let first = take(id, mutex, matter, LockPatience::of(hold_ms)).await?;
+        let line = participant::lock(&mutex, id, matter.mailbox, LockPatience::of(hold_ms)).await;
+        let line = line.map_err(|error| refused(id, error))?;
         locked.since = Instant::now();
-        self.admit_lock(&mut locked, first)?;
+        self.pass(Step::Locked(1)).map_err(Setback::Failed)?;
         // Shorter than the first node lets a pause last, or it would let go while another is waited for.
         let patience = LockPatience { wait_ms: (hold_ms / 2).max(1), hold_ms };
-        for taken in join_all(begun.map(|(id, transaction)| take(id, transaction, matter, patience))).await {
-            self.admit_lock(&mut locked, taken?)?;
+        // What the first has is looked at while the others give their locks.
+        let others = join_all(begun.map(|(id, transaction)| take(id, transaction, matter, patience)));
+        let (looked, others) = join(look(&mutex, matter), others).await;
+        locked.admit((id, mutex), line, looked.map_err(|error| refused(id, error))?);
+        for taken in others {
+            let (node, line, looked) = taken?;
+            locked.admit(node, line, looked);
+            self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)?;
         }
         Ok(locked)
     }
+}
 
-    fn admit_lock<'a>(&self, locked: &mut Locked<'a>, taken: Taken<'a>) -> Result<(), Setback> {
-        locked.numbers.extend(taken.numbers);
-        locked.rows.insert(taken.id, taken.rows);
-        locked.views.push(taken.view);
-        locked.open.push((taken.id, taken.transaction));
-        self.pass(Step::Locked(locked.open.len())).map_err(Setback::Failed)
+impl<'a> Locked<'a> {
+    /// One more node, whose lock is held.
+    fn admit(&mut self, node: (NodeId, Transaction<'a>), Lines { reported, high }: Lines, looked: Looked) {
+        let (messages, rows, numbers) = looked;
+        self.numbers.extend(numbers);
+        self.rows.insert(node.0, rows);
+        self.views.push(NodeView { node: node.0, reported, high, messages });
+        self.open.push(node);
     }
 }
 
@@ -195,14 +204,8 @@ fn highest(participants: &[Participant<'_>]) -> Uid {
     participants.iter().map(|participant| participant.high).max().unwrap_or_default()
 }
 
-/// A node whose lock is held.
-struct Taken<'a> {
-    id: NodeId,
-    transaction: Transaction<'a>,
-    view: NodeView,
-    rows: RowMailboxes,
-    numbers: Vec<Number>,
-}
+/// What a node has of the messages in question, where it has their rows, and the numbers that it knows.
+type Looked = (BTreeMap<BirthUid, Held>, RowMailboxes, Vec<Number>);
 
 /// Opens a transaction on a node. A session that is gone is no fault of the node's: it is renewed.
 async fn begin<'a>(participant: &'a mut Participant<'_>) -> Result<(NodeId, Transaction<'a>), Setback> {
@@ -218,32 +221,66 @@ async fn take<'a>(
     transaction: Transaction<'a>,
     matter: &Matter,
     patience: LockPatience,
-) -> Result<Taken<'a>, Setback> {
-    let lock = participant::lock(&transaction, id, matter.mailbox, &matter.candidates, patience);
-    let numbers = participant::numbers_of(&transaction, &matter.candidates);
-    // A node that has been paused since it was looked at is not written to.
-    let (view, numbers, takes_part) = join3(lock, numbers, participant::takes_part(&transaction)).await;
-    match (view, takes_part.and(numbers)) {
-        (Ok((view, rows)), Ok(numbers)) => Ok(Taken { id, transaction, view, rows, numbers }),
-        // Its own server, or another that had to wait for it, has ended the session: that says nothing of this node's lock.
-        (Err(error), _) if error.kind() == Kind::Unreachable => Err(Setback::Waited(error)),
-        (Err(error), _) | (_, Err(error)) => Err(Setback::Busy(id, error)),
-    }
+) -> Result<((NodeId, Transaction<'a>), Lines, Looked), Setback> {
+    let lock = participant::lock(&transaction, id, matter.mailbox, patience);
+    let (line, looked) = join(lock, look(&transaction, matter)).await;
+    let line = line.map_err(|error| refused(id, error))?;
+    let looked = looked.map_err(|error| refused(id, error))?;
+    Ok(((id, transaction), line, looked))
 }
 
-/// What one node writes: its actions, and the numbers of each message up to the one that it has in the end, so that every node knows
-/// what became of each.
-fn writer(matter: &Matter, locked: &Locked<'_>, plan: &Plan, reserved: &Reserved, node: NodeId) -> PlanWriter {
+/// Reads in one flight what a node has and which numbers it knows, behind its lock: with newer snapshots. A node that has been paused since
+/// it was looked at is not written to.
+async fn look(transaction: &Transaction<'_>, matter: &Matter) -> Result<Looked> {
+    let view = participant::view(transaction, matter.mailbox, &matter.candidates);
+    let numbers = participant::numbers_of(transaction, &matter.candidates);
+    let (view, numbers, takes_part) = join3(view, numbers, participant::takes_part(transaction)).await;
+    let (messages, rows) = view?;
+    takes_part?;
+    Ok((messages, rows, numbers?))
+}
+
+/// A node does not give its lock. That its own server, or another that had to wait for it, has ended the session, says nothing of that.
+fn refused(id: NodeId, error: Error) -> Setback {
+    if error.kind() == Kind::Unreachable { Setback::Waited(error) } else { Setback::Busy(id, error) }
+}
+
+/// The numbers of each message up to the one that it has in the end, so that every node knows what became of each.
+fn numbers(locked: &Locked<'_>, plan: &Plan, reserved: &Reserved) -> Vec<Number> {
+    let given = plan.numbers.iter().map(|(&birth, &uid)| Number {
+        uid,
+        birth,
+        decided_by: reserved.decided_by,
+        decided_at: reserved.decided_at.clone(),
+    });
+    locked.numbers.iter().cloned().chain(given).collect()
+}
+
+/// What one node writes: its actions, and all numbers.
+async fn write_on(
+    transaction: &Transaction<'_>,
+    node: NodeId,
+    matter: &Matter,
+    locked: &Locked<'_>,
+    plan: &Plan,
+    numbers: &[Number],
+    insists: bool,
+) -> Result<()> {
+    let row_mailbox = |birth| locked.rows.get(&node).and_then(|rows| rows.get(birth)).copied();
+    let actions = plan.actions.get(&node).into_iter().flatten();
+    let actions = actions.map(|(birth, action)| (*birth, row_mailbox(birth).unwrap_or(matter.mailbox), *action));
+    if let Some(renumbering) = Renumbering::of(matter.mailbox, actions.clone()) {
+        return renumbering.write(transaction, numbers, insists).await;
+    }
     let mut writer = PlanWriter::for_settlement();
-    for number in &locked.numbers {
+    for number in numbers {
         writer.number(number.uid, number.birth, number.decided_by, &number.decided_at);
     }
-    for (&birth, &uid) in &plan.numbers {
-        writer.number(uid, birth, reserved.decided_by, &reserved.decided_at);
+    for (birth, row_mailbox, action) in actions {
+        writer.change(birth, matter.mailbox, row_mailbox, action);
     }
-    for (&birth, &action) in plan.actions.get(&node).into_iter().flatten() {
-        let row_mailbox = locked.rows.get(&node).and_then(|rows| rows.get(&birth)).copied();
-        writer.change(birth, matter.mailbox, row_mailbox.unwrap_or(matter.mailbox), action);
+    if insists {
+        writer.insist();
     }
-    writer
+    writer.write(transaction).await
 }

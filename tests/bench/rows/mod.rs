@@ -1,7 +1,9 @@
 //! What is measured: a file a row.
 
 mod catch_up;
+mod idle;
 mod nodes;
+mod settlement;
 mod size;
 
 use std::pin::Pin;
@@ -27,6 +29,16 @@ pub const ALL: &[Row] = &[
         name: catch_up::NAME,
         what: "a backlog over one link, and the worker's memory meanwhile",
         measure: |options| Box::pin(catch_up::measure(options)),
+    },
+    Row {
+        name: settlement::NAME,
+        what: "conflicts in one mailbox that get new UIDs on two nodes",
+        measure: |options| Box::pin(settlement::measure(options)),
+    },
+    Row {
+        name: idle::NAME,
+        what: "what a mesh costs in which nothing happens",
+        measure: |options| Box::pin(idle::measure(options)),
     },
     Row {
         name: size::NAME,
