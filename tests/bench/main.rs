@@ -6,11 +6,13 @@
 
 mod figures;
 mod ground;
+mod load;
 mod machine;
 mod mail;
 mod mesh;
 mod native;
 mod rows;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
