@@ -76,6 +76,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0028_terms",
     "0029_rights",
     "0030_shared_content",
+    "0031_kept_plans",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

@@ -133,7 +133,11 @@ async fn an_upgrade_gives_rights_on_what_is_new() {
     );
     admin.batch_execute(&by_hand).await.unwrap();
     let up = run(&file, &["up", "--user", OWNER_ROLE]);
-    assert_eq!((up.code, up.out.as_str()), (0, "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\n"), "{up:?}");
+    assert_eq!(
+        (up.code, up.out.as_str()),
+        (0, "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\nams: 0031_kept_plans.up.sql\n"),
+        "{up:?}"
+    );
     assert!(is_true(&admin, MAY_ANALYZE, &[worker]).await && is_true(&admin, MAY_WRITE_MAIL, &[worker]).await);
     assert!(is_true(&admin, MAY_LOOK, &[reader]).await && !is_true(&admin, MAY_ANALYZE, &[reader]).await);
     assert!(is_true(&admin, MAY_ANALYZE, &["dbmail_mesh"]).await, "whom the settings name");
