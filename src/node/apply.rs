@@ -181,11 +181,10 @@ impl Route<'_> {
         let transaction = target.transaction().await?;
         let look = async { if let Some(look) = look { Ok(look) } else { Look::at(beside, &states).await } };
         let ((), look) = try_join(locks::begin_apply(&transaction, CONTENT_LOCK_MS), look).await?;
-        let now = batch.ends_range().then(|| tides.clone());
-        let follow = Follow::find(&transaction, self.source.id, now, batch.waiting);
-        let content = self.content(read, &transaction, beside, &states, &look);
-        let ((places, shared), (follow, left)) = try_join(content, follow).await?;
+        let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
         self.live();
+        let now = batch.ends_range().then(|| tides.clone());
+        let (follow, left) = Follow::find(&transaction, self.source.id, now, batch.waiting).await?;
         let arrival = Arrival {
             source: self.source.id,
             states: &states,
@@ -268,6 +267,8 @@ impl Route<'_> {
         arrival: &Arrival<'_>,
         shared: &[i64],
     ) -> Result<Applied> {
+        // In one flight, and in this order.
+        locks::ready_to_guard(transaction).await?;
         let guarded = locks::guard(transaction, LockPatience::of(self.bounds.lock_ms));
         let ((), view) = try_join(guarded, arrival.lock(transaction)).await?;
         content::keep(transaction, shared).await?;
