@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Transaction};
-use futures_util::future::try_join;
+use futures_util::future::{join, try_join};
 
 use super::arrival::{Arrival, Look};
 use super::content::{self, Places, Shipment, Wanted};
@@ -123,16 +123,29 @@ pub struct Batch<'a> {
 }
 
 impl Route<'_> {
-    /// Reads what a batch is about. `beside` is a connection to the target.
+    /// Reads what a batch is about. `beside` is a connection to the target; `limits` were asked of it a moment ago.
     ///
     /// # Errors
     /// `Transient`, `Unreachable`; `Refused`: nothing that the source tells can be relied on.
-    pub async fn read(&self, read: &SourceRead<'_>, beside: &Client, batch: Batch<'_>) -> Result<Reading> {
-        let (limits, (tides, clock)) = try_join(store::limits(beside), read.tides(batch.tidal())).await?;
-        sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
-            Error::refused(apart, "set the clocks right; what was written last could not be told from what was first")
-        })?;
-        let messages = read.messages(&batch.keys.messages, &limits).await?;
+    pub async fn read(
+        &self,
+        read: &SourceRead<'_>,
+        beside: &Client,
+        limits: sound::Limits,
+        batch: Batch<'_>,
+    ) -> Result<Reading> {
+        read.ready_for_tides().await?;
+        let tides = async {
+            let (tides, clock) = read.tides(batch.tidal()).await?;
+            sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
+                let remedy = "set the clocks right; what was written last could not be told from what was first";
+                Error::refused(apart, remedy)
+            })?;
+            Ok::<_, Error>(tides)
+        };
+        // In one flight, as all that does not need one another's answer: the source may be far away.
+        let (tides, messages) = join(tides, read.messages(&batch.keys.messages, &limits)).await;
+        let (tides, messages) = (tides?, messages?);
         self.live();
         let contents = messages.states.iter().filter(|state| !state.incoming.dead);
         let contents: BTreeMap<Wanted, u64> = contents
@@ -172,14 +185,20 @@ impl Route<'_> {
             is_own: batch.is_own(),
             limits,
         };
-        let parents = parents::join(read, target, joining, batch.keys, (&states, &small.states)).await?;
+        let parents = parents::join(read, target, joining, batch.keys, (&states, &small.states));
+        // Where only messages have changed, accounts and mailboxes are here, as a rule. Then it is looked meanwhile.
+        let look =
+            async { if batch.keys.have_parents() { Ok(None) } else { Look::at(beside, &states).await.map(Some) } };
+        let (parents, look) = join(parents, look).await;
+        let parents = parents?;
+        let look = look?.filter(|_| !parents.have_come());
         let mut refused = entries::join(target, joining, &small.states).await?;
         refused.extend([unread, small.aside, parents.aside, tides.aside().to_vec()].concat());
         let mailboxes = parents.mailboxes;
         self.live();
         let transaction = target.transaction().await?;
-        locks::begin_apply(&transaction, CONTENT_LOCK_MS).await?;
-        let look = Look::at(beside, &states).await?;
+        let look = async { if let Some(look) = look { Ok(look) } else { Look::at(beside, &states).await } };
+        let ((), look) = try_join(locks::begin_apply(&transaction, CONTENT_LOCK_MS), look).await?;
         let (places, shared) = self.content(read, &transaction, beside, &states, &look).await?;
         self.live();
         turn.await?;
@@ -267,8 +286,10 @@ impl Route<'_> {
         arrival: &Arrival<'_>,
         shared: &[i64],
     ) -> Result<Applied> {
-        locks::guard(transaction, LockPatience::of(self.bounds.lock_ms)).await?;
-        let view = arrival.lock(transaction).await?;
+        // In one flight, and in this order.
+        locks::ready_to_guard(transaction).await?;
+        let guarded = locks::guard(transaction, LockPatience::of(self.bounds.lock_ms));
+        let ((), view) = try_join(guarded, arrival.lock(transaction)).await?;
         content::keep(transaction, shared).await?;
         self.live();
         let (mut plan, waiting) = arrival.decide(&view)?;
@@ -292,7 +313,7 @@ impl Route<'_> {
             }
             batch.cursor.advance(transaction, self.source.id, batch.next, arrival.states.len() as i64).await
         };
-        let (written, advanced) = futures_util::future::join(write, advance).await;
+        let (written, advanced) = join(write, advance).await;
         written.and(advanced)?;
         let (written, late) = plan.counts();
         Ok(Applied { messages: arrival.states.len(), written, late, aside, ..Applied::default() })

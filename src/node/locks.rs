@@ -44,6 +44,15 @@ pub async fn begin_apply_alone(transaction: &impl GenericClient, lock_ms: i32) -
     Ok(())
 }
 
+/// Has [`guard`] asked at once when it is, and before all that is asked after it.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn ready_to_guard(transaction: &impl GenericClient) -> Result<()> {
+    transaction.prepare_cached(GUARD).await?;
+    Ok(())
+}
+
 /// Begins the part of a transaction that holds locks which dbmail may want.
 ///
 /// # Errors

@@ -40,6 +40,13 @@ pub struct Parents {
     pub aside: Vec<Aside>,
 }
 
+impl Parents {
+    /// Whether any were asked for, and may be here now.
+    pub fn have_come(&self) -> bool {
+        !(self.mailboxes.is_empty() && self.aside.is_empty())
+    }
+}
+
 /// Joins the accounts and mailboxes that a batch names, and those that it needs and that are not here.
 ///
 /// # Errors

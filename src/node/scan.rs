@@ -17,6 +17,8 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::sound::Limits;
 use crate::error::{Error, Kind, Result};
 
+const READ_TIDES: &str = include_str!("../../sql/source/read_tides.sql");
+
 /// Keys of rows that changed on a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
@@ -79,6 +81,11 @@ impl Keys {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.users.len() + self.mailboxes.len() + self.entries.len() + self.messages.len() + self.seqs.len()
+    }
+
+    /// Whether accounts, mailboxes, or what belongs to them have changed.
+    pub fn have_parents(&self) -> bool {
+        !(self.users.is_empty() && self.mailboxes.is_empty() && self.entries.is_empty())
     }
 
     /// Whether nothing has changed but HIGHESTMODSEQs.
@@ -313,13 +320,22 @@ impl<'a> SourceRead<'a> {
             .await
     }
 
+    /// Has [`tides`](Self::tides) asked at once when it is, and not behind what was asked meanwhile and may fail.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn ready_for_tides(&self) -> Result<()> {
+        self.transaction.prepare_cached(READ_TIDES).await?;
+        Ok(())
+    }
+
     /// HIGHESTMODSEQ of mailboxes, what the source has of others, and its clock.
     ///
     /// # Errors
     /// `Unreachable`, `Transient`; `Refused` when it cannot be true.
     pub async fn tides(&self, mailboxes: impl Iterator<Item = &i64>) -> Result<(Tides, Clock)> {
         let mailboxes: Vec<i64> = mailboxes.copied().collect();
-        let row = ask::row(&self.transaction, include_str!("../../sql/source/read_tides.sql"), &[&mailboxes]).await?;
+        let row = ask::row(&self.transaction, READ_TIDES, &[&mailboxes]).await?;
         Tides::from_row(&row)
     }
 

@@ -1,7 +1,10 @@
 //! A link that stands still because somebody has paused it, or one of its nodes. The pause is a row on a node, so that every worker obeys
 //! it; a batch that is under way ends first.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
+
+use futures_util::future::join;
 
 use super::hub::Node;
 use crate::domain::ids::NodeId;
@@ -40,10 +43,18 @@ impl Halt {
         }
         let of_target = async { pause::pauses(&target.reader().await?, &[source.endpoint.id, WHOLE_NODE]).await };
         let of_source = async { pause::pauses(&source.reader().await?, &[WHOLE_NODE]).await };
-        let mut pauses = told(ANSWER_MAX, of_target).await?;
+        // Both are asked at once: a batch waits for the answers.
+        let mut of_source = pin!(told(ANSWER_MAX, of_source));
+        let (pauses, early) =
+            join(told(ANSWER_MAX, of_target), tokio::time::timeout(ANSWER_SOON, of_source.as_mut())).await;
+        let mut pauses = pauses?;
         // The target's word is enough to stand still, not to go.
-        let patience = if pauses.is_empty() { ANSWER_MAX } else { ANSWER_SOON };
-        match told(patience, of_source).await {
+        let more = match early {
+            Ok(answer) => answer,
+            Err(_) if !pauses.is_empty() => Ok(Vec::new()),
+            Err(_) => of_source.await,
+        };
+        match more {
             Ok(more) => pauses.extend(more),
             Err(error) if pauses.is_empty() => return Err(error),
             Err(_) => {}

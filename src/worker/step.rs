@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio::time::Instant;
 
 use super::hub::{Node, Pulse};
@@ -100,7 +100,8 @@ impl Link {
         let mut of_source = source.reader().await?;
         let read = SourceRead::begin(&mut of_source).await?;
         let scan = read.keys(&position.seen, self.portion.keys());
-        let (fits, scanned) = join(schema::check(&source.endpoint, read.transaction()), scan).await;
+        let fits = schema::check(&source.endpoint, read.transaction());
+        let (fits, scanned, limits) = join3(fits, scan, store::limits(&beside)).await;
         let (mut keys, next) = fits.and(scanned)?;
         let more = next.to.is_some() || next.copy.is_some();
         self.following.choose(&mut keys, next.ends_range_after(&position.stored));
@@ -140,7 +141,10 @@ impl Link {
         };
         pulse.at_work.store(true, Ordering::Relaxed);
         let begun = Instant::now();
-        let reading = route.read(&read, &beside, batch).await;
+        let reading = match limits {
+            Ok(limits) => route.read(&read, &beside, limits, batch).await,
+            Err(error) => Err(error),
+        };
         let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), self.hub.worker.batch_bytes);
         if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
         {

@@ -7,12 +7,14 @@
 mod cpu;
 mod figures;
 mod ground;
+mod load;
 mod machine;
 mod mail;
 mod mesh;
 mod native;
 mod profile;
 mod rows;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

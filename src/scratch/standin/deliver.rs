@@ -158,7 +158,7 @@ impl Session {
             inserted.map_err(|error| error.context(format!("copy of row {} to mailbox {mailbox}", source.row)))?;
         let uid = Uid(inserted.map(|row| row.get(0)).ok_or_else(|| nothing_returned("dbmail_messages"))?);
         work.commit().await?;
-        self.insert_took = took;
+        (self.insert_took, self.published_at) = (took, Some(Instant::now()));
         Ok(Some(uid))
     }
 

@@ -1,7 +1,7 @@
 //! One connection as a dbmail process holds it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -30,6 +30,8 @@ pub struct Session {
     pub(super) owners: HashMap<MailboxId, i64>,
     /// How long the last INSERT of a message that clients see took.
     pub(super) insert_took: Duration,
+    /// When it was committed.
+    pub(super) published_at: Option<Instant>,
 }
 
 impl Session {
@@ -51,13 +53,19 @@ impl Session {
             config.application_name(APPLICATION_NAME);
         }
         let client = connect_as(role, &config).await?;
-        Ok(Self { client, statements: Statements::default(), owners: HashMap::new(), insert_took: Duration::ZERO })
+        let (statements, owners) = (Statements::default(), HashMap::new());
+        Ok(Self { client, statements, owners, insert_took: Duration::ZERO, published_at: None })
     }
 
     /// How long the last INSERT of a message that clients see took, as this side of the connection has it: there a delivery waits for
     /// its mailbox's line.
     pub fn insert_took(&self) -> Duration {
         self.insert_took
+    }
+
+    /// When the last message that clients see was committed, as this side of the connection has it: a delivery goes on after that.
+    pub fn published_at(&self) -> Option<Instant> {
+        self.published_at
     }
 
     /// The connection, for what a test wants to ask besides.

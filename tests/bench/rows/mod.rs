@@ -1,10 +1,14 @@
 //! What is measured: a file a row.
 
 mod catch_up;
+mod deliveries;
 mod idle;
+mod latency;
+mod login;
 mod nodes;
 mod settlement;
 mod size;
+mod steady;
 
 use std::pin::Pin;
 
@@ -29,6 +33,26 @@ pub const ALL: &[Row] = &[
         name: catch_up::NAME,
         what: "a backlog over one link, and the worker's memory meanwhile",
         measure: |options| Box::pin(catch_up::measure(options)),
+    },
+    Row {
+        name: deliveries::NAME,
+        what: "what dbmail feels of the triggers when it delivers",
+        measure: |options| Box::pin(deliveries::measure(options)),
+    },
+    Row {
+        name: login::NAME,
+        what: "what a login costs a user with many mailboxes",
+        measure: |options| Box::pin(login::measure(options)),
+    },
+    Row {
+        name: latency::NAME,
+        what: "from a commit to visible on another node, while little else goes on",
+        measure: |options| Box::pin(latency::measure(options)),
+    },
+    Row {
+        name: steady::NAME,
+        what: "three nodes that deliver at half of what they can",
+        measure: |options| Box::pin(steady::measure(options)),
     },
     Row {
         name: settlement::NAME,

@@ -130,7 +130,8 @@ impl Store for Postgres {
                 waiting: None,
                 is_relayed: false,
             };
-            let applied = match route.read(&read, &beside, batch).await {
+            let limits = dbmail_mesh::node::store::limits(&beside).await.unwrap();
+            let applied = match route.read(&read, &beside, limits, batch).await {
                 Ok(reading) => {
                     route.apply(&read, &mut of_target, &beside, batch, reading, std::future::ready(Ok(()))).await
                 }

@@ -135,7 +135,10 @@ async fn an_upgrade_gives_rights_on_what_is_new() {
     let up = run(&file, &["up", "--user", OWNER_ROLE]);
     assert_eq!(
         (up.code, up.out.as_str()),
-        (0, "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\nams: 0031_bulk.up.sql\nams: 0032_mailboxes_by_key.up.sql\nams: 0033_settling.up.sql\n"),
+        (
+            0,
+            "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\nams: 0031_bulk.up.sql\nams: 0032_mailboxes_by_key.up.sql\nams: 0033_settling.up.sql\nams: 0034_kept_plans.up.sql\n"
+        ),
         "{up:?}"
     );
     assert!(is_true(&admin, MAY_ANALYZE, &[worker]).await && is_true(&admin, MAY_WRITE_MAIL, &[worker]).await);
