@@ -206,7 +206,7 @@ impl Burst<'_> {
     async fn take(&self, read: &SourceRead<'_>) -> Result<Option<Taken>> {
         let mut ahead = self.ahead.lock().await;
         let Some(cursor) = ahead.begins.take() else { return Ok(None) };
-        if self.begun.elapsed() > BURST_MAX || self.halt.lock().await.is_on(self.source, self.target).await? {
+        if self.begun.elapsed() > BURST_MAX || self.halt.lock().await.is_on(self.source, self.target, false).await? {
             return Ok(None);
         }
         let fits = schema::check(&self.source.endpoint, read.transaction());

@@ -258,6 +258,10 @@ impl Link {
                 tokio::time::timeout(STEP_TIMEOUT, self.burst(source, target, &mut position))
                     .await
                     .map_err(|_| Error::new(Kind::Unreachable, "batches did not come to an end"))??;
+                self.report(State::Working, None).await;
+                self.see_to_rest(source, target, &position).await?;
+                // It may have ended for a pause.
+                continue;
             }
             let begun = Instant::now();
             let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
@@ -273,10 +277,7 @@ impl Link {
             if full_batches >= BATCHES_BEHIND || !more {
                 self.report(if more { State::Working } else { State::Current }, None).await;
             }
-            self.report_behind(target).await?;
-            tokio::time::timeout(STEP_TIMEOUT, self.retry(source, target, &position.stored))
-                .await
-                .map_err(|_| Error::new(Kind::Unreachable, "a batch of retries did not come to an end"))??;
+            self.see_to_rest(source, target, &position).await?;
             if moved && !more {
                 // What one message costs is a small part of what a batch costs: let some more come together.
                 tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
@@ -298,6 +299,14 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// What there is to do besides batches.
+    async fn see_to_rest(&mut self, source: &Node, target: &Node, position: &Position) -> Result<()> {
+        self.report_behind(target).await?;
+        tokio::time::timeout(STEP_TIMEOUT, self.retry(source, target, &position.stored))
+            .await
+            .map_err(|_| Error::new(Kind::Unreachable, "a batch of retries did not come to an end"))?
     }
 
     /// Whether there is surely nothing to do, by what both nodes have said last: the position moves on without asking them.

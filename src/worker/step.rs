@@ -16,8 +16,8 @@ use crate::node::alike::Alike;
 use crate::node::apply::{Applied, Batch, Reading, Route};
 use crate::node::cursor::Cursor;
 use crate::node::scan::{self, Keys, SourceRead};
-use crate::node::schema;
 use crate::node::tides::Left;
+use crate::node::{schema, store};
 use crate::telemetry::metrics::counters::BatchCounts;
 
 /// How often the cursor of a link over which nothing comes is stored.

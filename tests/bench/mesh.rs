@@ -73,7 +73,7 @@ impl Mesh {
             .stdin(Stdio::piped())
             .spawn()
             .context(PROGRAM)?;
-        Ok(Worker { child, begun: Instant::now() })
+        Ok(Worker { child })
     }
 
     /// Runs a command of the program to its end.
@@ -127,7 +127,6 @@ impl Mesh {
 /// `dbmail-mesh run`. It ends with this.
 pub struct Worker {
     child: Child,
-    begun: Instant,
 }
 
 impl Worker {
@@ -141,11 +140,6 @@ impl Worker {
     /// The processor time that it has used so far, in seconds.
     pub fn cpu_s(&self) -> Result<f64> {
         process_cpu_s(self.child.id())
-    }
-
-    /// How long it has run.
-    pub fn age(&self) -> Duration {
-        self.begun.elapsed()
     }
 }
 

@@ -62,10 +62,6 @@ async fn of_mesh(options: &Options) -> Result<Round> {
     drop(worker);
     mail::deliver_all(mesh.config(0), &mailboxes, 0, deliveries).await?;
     ground::settle_down(mesh.config(0)).await?;
-    if std::env::var("HOLD").is_ok() {
-        eprintln!("HOLD {} {}", source.url("dbmail"), target.url("dbmail"));
-        std::thread::sleep(std::time::Duration::from_secs(100000));
-    }
     if options.profile {
         profile::begin(&[&source, &target]).await?;
     }
