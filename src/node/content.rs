@@ -57,6 +57,16 @@ fn place_from_row(row: &Row) -> (ContentId, i64) {
     (content, row.get("physmessage_id"))
 }
 
+/// How many contents have a place on the target yet.
+///
+/// # Errors
+/// `Unreachable`, `Transient`.
+pub async fn ids_left(target: &impl GenericClient) -> Result<usize> {
+    let last = PHYSMESSAGE_ID_LAST - PHYSMESSAGE_IDS_KEPT;
+    let row = ask::row(target, include_str!("../../sql/target/physmessage_ids_left.sql"), &[&last]).await?;
+    Ok(usize::try_from(row.get::<_, i64>("ids_left")).unwrap_or(0))
+}
+
 fn ids_are_used_up() -> Error {
     Error::refused(
         format!(
@@ -147,10 +157,7 @@ impl Shipment<'_, '_, '_> {
     /// Whether so many contents have a place. Above the last id dbmail serves other people's mail; and what is just below is for its own
     /// deliveries, which are lost without, whereas the source keeps what is not shipped.
     async fn ids_for(&self, contents: usize) -> Result<()> {
-        let last = PHYSMESSAGE_ID_LAST - PHYSMESSAGE_IDS_KEPT;
-        let row = ask::row(self.target, include_str!("../../sql/target/physmessage_ids_left.sql"), &[&last]).await?;
-        let left = usize::try_from(row.get::<_, i64>("ids_left")).unwrap_or(0);
-        if contents > left { Err(ids_are_used_up()) } else { Ok(()) }
+        if contents > ids_left(self.target).await? { Err(ids_are_used_up()) } else { Ok(()) }
     }
 
     fn stored(&self) {

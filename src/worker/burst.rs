@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::node::apply::{Applied, Batch, Bounds, Route, Subject};
 use crate::node::cursor::{CopyStage, Cursor};
 use crate::node::scan::{Keys, SourceRead};
-use crate::node::{schema, store};
+use crate::node::{content, schema, store};
 use crate::telemetry::metrics::counters::BatchCounts;
 use crate::telemetry::vitals::Vital;
 
@@ -33,6 +33,8 @@ const LANES: usize = 2;
 const BURST_MAX: Duration = Duration::from_secs(10);
 /// So many batches go one by one after a burst that met with trouble.
 const ONE_BY_ONE: u32 = 8;
+/// With fewer physmessage ids left than this, batches go one by one.
+const IDS_LEFT: usize = 1_000_000;
 
 /// When a link may have several batches under way.
 #[derive(Debug, Default)]
@@ -97,6 +99,11 @@ impl Link {
     /// Takes batch after batch, several at once, until the range or the copy ends, for some seconds at the most.
     pub(super) async fn burst(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<()> {
         let (hub, unheard) = (self.hub.clone(), Pulse::default());
+        // One that is rolled back has drawn its ids in vain: not of the last ones.
+        if content::ids_left(&target.writer().await?).await? < IDS_LEFT {
+            self.bursts.one_by_one = ONE_BY_ONE;
+            return Ok(());
+        }
         let burst = Burst {
             hub: &hub,
             source,

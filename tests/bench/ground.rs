@@ -1,7 +1,7 @@
 //! Servers and databases to measure on.
 
 use anyhow::Result;
-use dbmail_mesh::scratch::cluster::{Cluster, Options, connect};
+use dbmail_mesh::scratch::cluster::{Cluster, DBMAIL_ROLE, OWNER_ROLE, Options, connect};
 use tokio_postgres::Config;
 
 /// The same for every contender, on every server. Checkpoints are no part of what is measured.
@@ -40,5 +40,25 @@ pub async fn settle_down(config: &Config) -> Result<()> {
     for statement in ["vacuum (analyze)", "checkpoint"] {
         client.batch_execute(statement).await?;
     }
+    Ok(())
+}
+
+/// A copy of a server's dbmail database, beside it.
+pub async fn copy(cluster: &Cluster, database: &str) -> Result<()> {
+    let client = connect(&cluster.config("postgres")).await?;
+    for statement in [
+        format!("create database {database} template dbmail owner {DBMAIL_ROLE}"),
+        format!("grant create on database {database} to {OWNER_ROLE}"),
+        "checkpoint".to_owned(),
+    ] {
+        client.batch_execute(&statement).await?;
+    }
+    Ok(())
+}
+
+/// Gives the right to leave out checks of foreign keys for content, as a DBA may: docs/rights.md.
+pub async fn spare_checks(cluster: &Cluster) -> Result<()> {
+    let client = connect(&cluster.config("dbmail")).await?;
+    client.batch_execute(&format!("grant set on parameter session_replication_role to {OWNER_ROLE}")).await?;
     Ok(())
 }

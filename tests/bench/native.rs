@@ -43,6 +43,14 @@ impl Native {
         Ok(())
     }
 
+    /// Takes the subscriptions away, and what the publisher keeps for them.
+    pub async fn end(self) -> Result<()> {
+        for (n, subscriber) in self.subscribers.iter().enumerate() {
+            subscriber.batch_execute(&format!("drop subscription {}", slot(n))).await?;
+        }
+        Ok(())
+    }
+
     /// Starts to apply.
     pub async fn enable(&self) -> Result<()> {
         for (n, subscriber) in self.subscribers.iter().enumerate() {

@@ -1,3 +1,4 @@
+drop publication if exists dbmail;
 -- All of dbmail's tables, and nothing else. What has no primary key is known by all of its columns.
 do $$
 declare

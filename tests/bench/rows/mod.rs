@@ -3,6 +3,7 @@
 mod catch_up;
 mod deliveries;
 mod idle;
+mod join;
 mod latency;
 mod login;
 mod nodes;
@@ -33,6 +34,11 @@ pub const ALL: &[Row] = &[
         name: catch_up::NAME,
         what: "a backlog over one link, and the worker's memory meanwhile",
         measure: |options| Box::pin(catch_up::measure(options)),
+    },
+    Row {
+        name: join::NAME,
+        what: "a new node that is filled with all that a member has",
+        measure: |options| Box::pin(join::measure(options)),
     },
     Row {
         name: deliveries::NAME,
