@@ -24,7 +24,6 @@ use crate::node::apply::{Applied, Batch, Bounds, Route, Subject};
 use crate::node::cursor::{CopyStage, Cursor};
 use crate::node::scan::{Keys, SourceRead};
 use crate::node::{content, schema, store};
-use crate::telemetry::metrics::counters::BatchCounts;
 use crate::telemetry::vitals::Vital;
 
 /// How many are under way at once: as many as a node takes from all its links. More would wait for one another.
@@ -252,16 +251,10 @@ impl Burst<'_> {
     fn committed(&self, number: u64, keys: &Keys, applied: Applied, begun: Instant) {
         self.vital.beat();
         self.pulse.answers.fetch_add(1, Ordering::Relaxed);
-        let (source, target) = (&self.source.endpoint.name, &self.target.endpoint.name);
-        let Applied { messages, written, late, aside, tides } = applied;
-        tracing::debug!(source, target, keys = keys.len(), messages, written, late, aside, "batch applied");
-        let counts = BatchCounts { applied: messages, written, late, aside, took: begun.elapsed() };
-        self.hub.telemetry.counters.batch(source, target, counts);
-        if late > 0 {
-            self.hub.late.notify_one();
-        }
-        self.following.lock().unwrap_or_else(PoisonError::into_inner).applied(keys, tides);
-        *self.brought.lock().unwrap_or_else(PoisonError::into_inner) += i64::try_from(messages).unwrap_or_default();
+        self.hub.has_applied((self.source, self.target), keys.len(), &applied, begun.elapsed());
+        self.following.lock().unwrap_or_else(PoisonError::into_inner).applied(keys, applied.tides);
+        *self.brought.lock().unwrap_or_else(PoisonError::into_inner) +=
+            i64::try_from(applied.messages).unwrap_or_default();
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         self.progress.send_modify(|progress| progress.committed = number);
     }

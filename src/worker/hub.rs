@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -14,10 +15,12 @@ use super::outlook::Outlook;
 use crate::config::{MeshSettings, WorkerSettings};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
+use crate::node::apply::Applied;
 use crate::node::look::Looked;
 use crate::node::schema::Fitness;
 use crate::node::{Endpoint, connect, listen};
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::counters::BatchCounts;
 
 /// Batches under way at once into one node. A batch takes its two sessions for writing first; so many there always are, whatever
 /// else goes on. Only then does it wait for one to read from its source, and whoever has that waits for nothing.
@@ -255,6 +258,17 @@ impl Hub {
     /// The pulse of a link of this worker.
     pub(crate) fn pulse(&self, source: NodeId, target: NodeId) -> Option<&Pulse> {
         self.pulses.get(&(source, target))
+    }
+
+    /// Tells of a batch that a link has applied: in the log, by the counters, and to the settler.
+    pub(crate) fn has_applied(&self, link: (&Node, &Node), keys: usize, applied: &Applied, took: Duration) {
+        let (source, target) = (&link.0.endpoint.name, &link.1.endpoint.name);
+        let &Applied { messages, written, late, aside, .. } = applied;
+        tracing::debug!(source, target, keys, messages, written, late, aside, "batch applied");
+        self.telemetry.counters.batch(source, target, BatchCounts { applied: messages, written, late, aside, took });
+        if late > 0 {
+            self.late.notify_one();
+        }
     }
 
     /// The bound of lock waits and holds, in milliseconds.

@@ -18,7 +18,6 @@ use crate::node::cursor::Cursor;
 use crate::node::scan::{self, Keys, SourceRead};
 use crate::node::tides::Left;
 use crate::node::{schema, store};
-use crate::telemetry::metrics::counters::BatchCounts;
 
 /// How often the cursor of a link over which nothing comes is stored.
 const STORE_INTERVAL: Duration = Duration::from_secs(10);
@@ -188,31 +187,11 @@ impl Link {
             }
         };
         read.end().await?;
-        tracing::debug!(
-            source = source.endpoint.name,
-            target = target.endpoint.name,
-            keys = keys.len(),
-            messages = applied.messages,
-            written = applied.written,
-            late = applied.late,
-            aside = applied.aside,
-            "batch applied"
-        );
-        let counts = BatchCounts {
-            applied: applied.messages,
-            written: applied.written,
-            late: applied.late,
-            aside: applied.aside,
-            took: begun.elapsed(),
-        };
-        self.hub.telemetry.counters.batch(&source.endpoint.name, &target.endpoint.name, counts);
+        hub.has_applied((source, target), keys.len(), &applied, begun.elapsed());
         let waited = self.following.waiting.is_some();
         self.following.applied(&keys, applied.tides);
         target.waiters.change(waited, self.following.waiting.is_some());
         self.has_brought(i64::try_from(applied.messages).unwrap_or_default(), &beside).await?;
-        if applied.late > 0 {
-            self.hub.late.notify_one();
-        }
         position.moved(next);
         position.acknowledge(&of_source, self.target).await?;
         Ok((!keys.are_seqs(), more))

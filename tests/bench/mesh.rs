@@ -13,10 +13,10 @@ use dbmail_mesh::scratch::install::install;
 use tempfile::NamedTempFile;
 use tokio_postgres::{Client, Config};
 
+use crate::cpu::process_cpu_s;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dbmail-mesh");
 const DEADLINE: Duration = Duration::from_secs(1800);
-/// What the kernel counts a process's time in (USER_HZ): a constant of its interface.
-const TICKS_PER_S: f64 = 100.0;
 
 /// Installed nodes.
 pub struct Mesh {
@@ -148,13 +148,4 @@ impl Drop for Worker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The processor time of a process, in seconds.
-pub fn process_cpu_s(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // Fields are counted from behind the name, which may have anything in it.
-    let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).context("stat")?.parse::<f64>().context("stat");
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_S)
 }
