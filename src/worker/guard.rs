@@ -1,7 +1,7 @@
 //! One worker writes to a node at a time: whoever holds a session lock there. The others stand by.
 //!
 //! The lock tells who lives: it goes with its session. A session whose other end is cut off, or stands still, does not end by itself; so
-//! whoever holds the lock says something each second (a look at how the node is, see [`super::outlook`]), and one that has been silent for
+//! whoever holds the lock says something each second (a look at how the node is, see `outlook`), and one that has been silent for
 //! `worker.lease` loses it to a worker that stands by.
 //! That may be wrong, as any guess about a distant machine, and a worker may write for a moment after its lock has gone. So whoever
 //! gets the lock begins a *term*, and each transaction of the active worker proves its own (`dbmail_mesh.hold_term`): one of an earlier
