@@ -146,7 +146,8 @@ begin
 end
 $$;
 
-create or replace function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],
+drop function dbmail_mesh.store_headers(text[], text[], text[], text[], text[], bigint[], integer[], integer[]);
+create function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],
   sortfields text[], datefields text[])
 returns void
 language sql security definer set search_path = pg_catalog, pg_temp
@@ -177,6 +178,8 @@ as $$
   join val v on v.hash = i.hash and v.value = i.value and v.sortfield is not distinct from i.sortfield
     and v.datefield is not distinct from i.datefield
 $$;
+
+comment on function dbmail_mesh.store_headers is 'Stores header values and their places in messages; equal values are shared. The names are there already.';
 
 drop function dbmail_mesh.spare_checks(bigint[]);
 drop function dbmail_mesh.resume_checks();

@@ -213,8 +213,11 @@ drop function dbmail_mesh.store_parts(bigint[], smallint[], integer[], integer[]
 create function dbmail_mesh.store_parts(hashes text[], datas bytea[], sizes bigint[], physmessages bigint[], is_headers smallint[],
   part_keys integer[], part_depths integer[], part_orders integer[], part_nos integer[])
 returns void
-language sql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
+declare
+  ids bigint[];
+begin
   with part as materialized (
     select p.part_no, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_mimeparts_id_seq')) as id
     from unnest(hashes, datas, sizes) with ordinality p(hash, data, size, part_no)
@@ -229,11 +232,12 @@ as $$
     insert into public.dbmail_mimeparts (id, hash, data, size)
     select p.id, hashes[p.part_no], datas[p.part_no], sizes[p.part_no] from part p where p.shared_id is null order by p.part_no
   )
+  select array_agg(p.id order by p.part_no) into ids from part p;
   insert into public.dbmail_partlists (physmessage_id, is_header, part_key, part_depth, part_order, part_id)
-  select i.physmessage_id, i.is_header, i.part_key, i.part_depth, i.part_order, p.id
+  select i.physmessage_id, i.is_header, i.part_key, i.part_depth, i.part_order, ids[i.part_no]
   from unnest(physmessages, is_headers, part_keys, part_depths, part_orders, part_nos)
-    i(physmessage_id, is_header, part_key, part_depth, part_order, part_no)
-  join part p on p.part_no = i.part_no
+    i(physmessage_id, is_header, part_key, part_depth, part_order, part_no);
+end
 $$;
 comment on function dbmail_mesh.store_parts is 'Stores MIME parts, each given once, and their places in messages, which name the part by its number (from 1); equal parts that are here already are shared by value.';
 
@@ -250,22 +254,20 @@ begin
 end
 $$;
 
--- As before, and so it is here; and each name is looked up once.
-create or replace function dbmail_mesh.store_headers(physmessages bigint[], names text[], hashes text[], header_values text[],
-  sortfields text[], datefields text[])
+-- So it is with names and values of headers.
+drop function dbmail_mesh.store_headers(bigint[], text[], text[], text[], text[], text[]);
+create function dbmail_mesh.store_headers(names text[], hashes text[], header_values text[], sortfields text[], datefields text[],
+  physmessages bigint[], name_nos integer[], value_nos integer[])
 returns void
-language sql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
-  with name as materialized (
-    select d.name, dbmail_mesh.headername(d.name) as id from (select distinct unnest(names)) d(name)
-  ), incoming as materialized (
-    select i.physmessage_id, n.id as headername_id, i.hash, i.value, i.sortfield, i.datefield
-    from unnest(physmessages, names, hashes, header_values, sortfields, datefields)
-      i(physmessage_id, name, hash, value, sortfield, datefield)
-    join name n on n.name = i.name
-  ), val as materialized (
-    select v.*, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_headervalue_id_seq')) as id
-    from (select distinct i.hash, i.value, i.sortfield, i.datefield from incoming i) v
+declare
+  name_ids bigint[] := array(select dbmail_mesh.headername(n.name) from unnest(names) with ordinality n(name, name_no) order by n.name_no);
+  ids bigint[];
+begin
+  with val as materialized (
+    select v.value_no, shared.id as shared_id, coalesce(shared.id, nextval('public.dbmail_headervalue_id_seq')) as id
+    from unnest(hashes, header_values, sortfields, datefields) with ordinality v(hash, value, sortfield, datefield, value_no)
     left join lateral (
       select h.id
       from (select h.id from public.dbmail_headervalue h
@@ -276,14 +278,17 @@ as $$
     ) shared on true
   ), stored as (
     insert into public.dbmail_headervalue (id, hash, headervalue, sortfield, datefield)
-    select v.id, v.hash, v.value, v.sortfield, v.datefield::timestamp from val v where v.shared_id is null order by v.id
+    select v.id, hashes[v.value_no], header_values[v.value_no], sortfields[v.value_no], datefields[v.value_no]::timestamp
+    from val v where v.shared_id is null order by v.value_no
   )
+  select array_agg(v.id order by v.value_no) into ids from val v;
+  -- Two values of the source may be one here.
   insert into public.dbmail_header (physmessage_id, headername_id, headervalue_id)
-  select distinct i.physmessage_id, i.headername_id, v.id
-  from incoming i
-  join val v on v.hash = i.hash and v.value = i.value and v.sortfield is not distinct from i.sortfield
-    and v.datefield is not distinct from i.datefield
+  select distinct i.physmessage_id, name_ids[i.name_no], ids[i.value_no]
+  from unnest(physmessages, name_nos, value_nos) i(physmessage_id, name_no, value_no);
+end
 $$;
+comment on function dbmail_mesh.store_headers is 'Stores header names and values, each given once, and their places in messages, which name them by their numbers (from 1); equal values that are here already are shared. The names are there already.';
 
 revoke execute on all functions in schema dbmail_mesh from public;
 

@@ -248,4 +248,47 @@ begin
 end
 $$;
 
+create or replace function dbmail_mesh.find_content(origin_nodes smallint[], origin_ids bigint[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select k.origin_node, k.origin_id, g.physmessage_id
+  from unnest(origin_nodes, origin_ids) k(origin_node, origin_id)
+  cross join dbmail_mesh.local_node n
+  left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
+  -- What was delivered here goes by its own id, unless it was given another address (a node that joins anew) or came from elsewhere.
+  cross join lateral (
+    select g.physmessage_id from public.dbmail_messages g
+    where g.physmessage_id = coalesce(c.physmessage_id, case when k.origin_node = n.node_id then k.origin_id end)
+      and (c.physmessage_id is not null or not exists (select from dbmail_mesh.content x where x.physmessage_id = k.origin_id))
+    limit 1
+  ) g
+$$;
+
+create or replace function dbmail_mesh.store_physmessages(origin_nodes smallint[], origin_ids bigint[], messagesizes bigint[],
+  rfcsizes bigint[], internal_dates text[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+  with numbered as (
+    select i.*, nextval('public.dbmail_physmessage_id_seq') as id
+    from unnest(origin_nodes, origin_ids, messagesizes, rfcsizes, internal_dates)
+      i(origin_node, origin_id, messagesize, rfcsize, internal_date)
+  ), stored as (
+    insert into public.dbmail_physmessage (id, messagesize, rfcsize, internal_date)
+    select n.id, n.messagesize, n.rfcsize, n.internal_date::timestamp from numbered n order by n.id
+  ), noted as (
+    -- Another link may have brought the same content meanwhile: the one that is in use stays.
+    insert into dbmail_mesh.content as c (origin_node, origin_id, physmessage_id)
+    select n.origin_node, n.origin_id, n.id from numbered n order by n.origin_node, n.origin_id
+    on conflict on constraint content_pkey do update set physmessage_id = excluded.physmessage_id
+    where not exists (select from public.dbmail_messages g where g.physmessage_id = c.physmessage_id)
+  )
+  select n.origin_node, n.origin_id, n.id from numbered n
+$$;
+
+alter function dbmail_mesh.view_messages(bigint[]) rows 1000;
+alter function dbmail_mesh.view_states(bigint[]) rows 1000;
+alter function dbmail_mesh.places_of(bigint[]) rows 1000;
+
 delete from dbmail_mesh.migration where version = 34;

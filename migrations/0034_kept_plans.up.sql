@@ -230,6 +230,58 @@ alter function dbmail_mesh.lines_of(bigint[]) set plan_cache_mode = force_generi
 alter function dbmail_mesh.raise_lines(bigint[], bigint[]) set plan_cache_mode = force_generic_plan;
 alter function dbmail_mesh.places_of(bigint[]) set plan_cache_mode = force_generic_plan;
 
+create or replace function dbmail_mesh.find_content(origin_nodes smallint[], origin_ids bigint[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  return query
+    select k.origin_node, k.origin_id, g.physmessage_id
+    from unnest(origin_nodes, origin_ids) k(origin_node, origin_id)
+    cross join dbmail_mesh.local_node n
+    left join dbmail_mesh.content c on c.origin_node = k.origin_node and c.origin_id = k.origin_id
+    -- What was delivered here goes by its own id, unless it was given another address (a node that joins anew) or came from elsewhere.
+    cross join lateral (
+      select g.physmessage_id from public.dbmail_messages g
+      where g.physmessage_id = coalesce(c.physmessage_id, case when k.origin_node = n.node_id then k.origin_id end)
+        and (c.physmessage_id is not null or not exists (select from dbmail_mesh.content x where x.physmessage_id = k.origin_id))
+      limit 1
+    ) g;
+end
+$$;
+
+create or replace function dbmail_mesh.store_physmessages(origin_nodes smallint[], origin_ids bigint[], messagesizes bigint[],
+  rfcsizes bigint[], internal_dates text[])
+returns table (origin_node smallint, origin_id bigint, physmessage_id bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with numbered as (
+      select i.*, nextval('public.dbmail_physmessage_id_seq') as id
+      from unnest(origin_nodes, origin_ids, messagesizes, rfcsizes, internal_dates)
+        i(origin_node, origin_id, messagesize, rfcsize, internal_date)
+    ), stored as (
+      insert into public.dbmail_physmessage (id, messagesize, rfcsize, internal_date)
+      select n.id, n.messagesize, n.rfcsize, n.internal_date::timestamp from numbered n order by n.id
+    ), noted as (
+      -- Another link may have brought the same content meanwhile: the one that is in use stays.
+      insert into dbmail_mesh.content as c (origin_node, origin_id, physmessage_id)
+      select n.origin_node, n.origin_id, n.id from numbered n order by n.origin_node, n.origin_id
+      on conflict on constraint content_pkey do update set physmessage_id = excluded.physmessage_id
+      where not exists (select from public.dbmail_messages g where g.physmessage_id = c.physmessage_id)
+    )
+    select n.origin_node, n.origin_id, n.id from numbered n;
+end
+$$;
+
+-- For a few messages the planner is not to read whole tables, as it would for the thousand that it supposes.
+alter function dbmail_mesh.view_messages(bigint[]) rows 10;
+alter function dbmail_mesh.view_states(bigint[]) rows 10;
+alter function dbmail_mesh.places_of(bigint[]) rows 10;
+
 -- A delivery. Nearly always its mailbox is here, and nobody has the line's lock: then one look takes both locks, and no other function is
 -- called. Each call would cost as much as a small statement.
 create or replace function dbmail_mesh.number_message() returns trigger

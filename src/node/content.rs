@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, GenericClient, Transaction};
+use futures_util::future::join4;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::ask::{self, Columns as _, corrupt};
 use super::chunks::Chunks;
+use super::refusal;
 use super::state::ContentId;
 use crate::domain::budget::{PHYSMESSAGE_ID_LAST, PHYSMESSAGE_IDS_KEPT};
 use crate::error::{Error, Kind, Result};
+
+/// `in_failed_sql_transaction`.
+const ABORTED: &str = "25P02";
 
 /// Where contents are on the target: `dbmail_physmessage.id` by content.
 pub type Places = BTreeMap<ContentId, i64>;
@@ -67,6 +72,13 @@ pub async fn ids_left(target: &impl GenericClient) -> Result<usize> {
     Ok(usize::try_from(row.get::<_, i64>("ids_left")).unwrap_or(0))
 }
 
+/// The error among these that is no mere consequence of another: after one, a transaction refuses all that is under way.
+fn first_cause<const N: usize>(outcomes: [Result<()>; N]) -> Result<()> {
+    let mut errors: Vec<Error> = outcomes.into_iter().filter_map(Result::err).collect();
+    let cause = errors.iter().position(|error| refusal::of(error).0.as_deref() != Some(ABORTED)).unwrap_or(0);
+    if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(cause)) }
+}
+
 fn ids_are_used_up() -> Error {
     Error::refused(
         format!(
@@ -106,22 +118,25 @@ impl Shipment<'_, '_, '_> {
             wanted.iter().filter_map(|wanted| Some((wanted.on_source, *places.get(&wanted.content)?))).collect();
         let made: Vec<i64> = places.values().copied().collect();
         ask::row(self.target, include_str!("../../sql/target/spare_checks.sql"), &[&made]).await?;
-        self.parts(&on_source, &ids).await?;
-        self.headers(&on_source, &ids).await?;
-        self.texts(
-            include_str!("../../sql/source/read_envelopes.sql"),
-            include_str!("../../sql/target/store_envelopes.sql"),
-            &on_source,
-            &ids,
+        // In one flight: none needs what another stores, and a message alone would wait for each of them.
+        let (parts, headers, envelopes, references) = join4(
+            self.parts(&on_source, &ids),
+            self.headers(&on_source, &ids),
+            self.texts(
+                include_str!("../../sql/source/read_envelopes.sql"),
+                include_str!("../../sql/target/store_envelopes.sql"),
+                &on_source,
+                &ids,
+            ),
+            self.texts(
+                include_str!("../../sql/source/read_references.sql"),
+                include_str!("../../sql/target/store_references.sql"),
+                &on_source,
+                &ids,
+            ),
         )
-        .await?;
-        self.texts(
-            include_str!("../../sql/source/read_references.sql"),
-            include_str!("../../sql/target/store_references.sql"),
-            &on_source,
-            &ids,
-        )
-        .await?;
+        .await;
+        first_cause([parts, headers, envelopes, references])?;
         // What follows is about rows that others see, and has cascades.
         ask::row(self.target, include_str!("../../sql/target/resume_checks.sql"), &[]).await?;
         Ok(places)
@@ -194,20 +209,21 @@ impl Shipment<'_, '_, '_> {
         let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
         let is_headers: Vec<i16> = column(&rows, "is_header")?;
         let integers = |name: &str| column::<i32>(&rows, name);
-        let parts = Parts::of(&rows)?;
+        let (part_nos, parts) = numbered(&rows, "part_id")?;
+        let sizes = parts.iter().map(|(row, _)| size(row, "size")).collect::<Result<Vec<i64>>>()?;
         ask::row(
             self.target,
             include_str!("../../sql/target/store_parts.sql"),
             &[
-                &parts.hashes,
-                &parts.datas,
-                &parts.sizes,
+                &column::<&str>(&parts, "hash")?,
+                &column::<&[u8]>(&parts, "data")?,
+                &sizes,
                 &physmessages,
                 &is_headers,
                 &integers("part_key")?,
                 &integers("part_depth")?,
                 &integers("part_order")?,
-                &parts.part_nos,
+                &part_nos,
             ],
         )
         .await?;
@@ -270,21 +286,25 @@ impl Shipment<'_, '_, '_> {
 
     async fn store_headers(&self, rows: &[Row], ids: &BTreeMap<i64, i64>) -> Result<()> {
         let rows = placed(rows, ids)?;
-        let names: Vec<&str> = column(&rows, "headername")?;
+        let (name_nos, names) = numbered(&rows, "headername_id")?;
+        let (value_nos, values) = numbered(&rows, "headervalue_id")?;
+        let names: Vec<&str> = column(&names, "headername")?;
         let distinct: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         ask::run(self.names, include_str!("../../sql/target/create_headernames.sql"), &[&distinct]).await?;
         let physmessages: Vec<i64> = rows.iter().map(|(_, id)| *id).collect();
-        let texts = |name: &str| column::<Option<&str>>(&rows, name);
+        let texts = |name: &str| column::<Option<&str>>(&values, name);
         ask::row(
             self.target,
             include_str!("../../sql/target/store_headers.sql"),
             &[
-                &physmessages,
                 &names,
                 &texts("hash")?,
                 &texts("headervalue")?,
                 &texts("sortfield")?,
                 &texts("datefield")?,
+                &physmessages,
+                &name_nos,
+                &value_nos,
             ],
         )
         .await?;
@@ -309,35 +329,25 @@ impl Shipment<'_, '_, '_> {
     }
 }
 
-/// Parts, each once, and for each of some rows the number of its part, from 1.
-#[derive(Default)]
-struct Parts<'r> {
-    hashes: Vec<&'r str>,
-    datas: Vec<&'r [u8]>,
-    sizes: Vec<i64>,
-    part_nos: Vec<i32>,
-}
+/// A row of the source's about a content, and where that is on the target.
+type Placed<'r> = (&'r Row, i64);
 
-impl<'r> Parts<'r> {
-    fn of(rows: &[(&'r Row, i64)]) -> Result<Self> {
-        let (mut parts, mut known) = (Self::default(), BTreeMap::<i64, i32>::new());
-        for (row, _) in rows {
-            let part_id: i64 = row.read("part_id")?;
-            let next = i32::try_from(known.len() + 1).unwrap_or(i32::MAX);
-            let part_no = *known.entry(part_id).or_insert(next);
-            if part_no == next {
-                parts.hashes.push(row.read("hash")?);
-                parts.datas.push(row.read("data")?);
-                parts.sizes.push(size(row, "size")?);
-            }
-            parts.part_nos.push(part_no);
+/// What rows refer to by a column of ids, each but once: for each row the number of what it refers to, from 1, and for each of those a row.
+fn numbered<'r>(rows: &[Placed<'r>], id: &str) -> Result<(Vec<i32>, Vec<Placed<'r>>)> {
+    let (mut nos, mut firsts, mut known) = (Vec::with_capacity(rows.len()), Vec::new(), BTreeMap::<i64, i32>::new());
+    for placed in rows {
+        let next = i32::try_from(known.len() + 1).unwrap_or(i32::MAX);
+        let no = *known.entry(placed.0.read(id)?).or_insert(next);
+        if no == next {
+            firsts.push(*placed);
         }
-        Ok(parts)
+        nos.push(no);
     }
+    Ok((nos, firsts))
 }
 
 /// Rows about contents that have a place on the target, with that.
-fn placed<'r>(rows: &'r [Row], ids: &BTreeMap<i64, i64>) -> Result<Vec<(&'r Row, i64)>> {
+fn placed<'r>(rows: &'r [Row], ids: &BTreeMap<i64, i64>) -> Result<Vec<Placed<'r>>> {
     let mut placed = Vec::with_capacity(rows.len());
     for row in rows {
         if let Some(id) = ids.get(&row.read("physmessage_id")?) {
@@ -347,7 +357,7 @@ fn placed<'r>(rows: &'r [Row], ids: &BTreeMap<i64, i64>) -> Result<Vec<(&'r Row,
     Ok(placed)
 }
 
-fn column<'r, T: FromSql<'r>>(rows: &[(&'r Row, i64)], name: &str) -> Result<Vec<T>> {
+fn column<'r, T: FromSql<'r>>(rows: &[Placed<'r>], name: &str) -> Result<Vec<T>> {
     rows.iter().map(|(row, _)| row.read(name)).collect()
 }
 

@@ -157,7 +157,7 @@ async fn a_header_whose_name_is_gone_is_not_dropped() {
     let (mesh, inbox) = Mesh::with_inbox("header", 1, 2).await;
     mesh.dbmail(1).await.deliver(inbox, &Mail::named("m")).await.unwrap();
     let content = mesh.count(1, "select max(id) from dbmail_physmessage").await;
-    let store = "select dbmail_mesh.store_headers(array[$1::bigint], array['x-no-such-name'], array['h'], array['v'], array['s'], array[null])";
+    let store = "select dbmail_mesh.store_headers(array['x-no-such-name'], array['h'], array['v'], array['s'], array[null], array[$1::bigint], array[1], array[1])";
     let error = mesh.psql(1).await.execute(store, &[&content]).await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "40001", "to be tried again");
 }

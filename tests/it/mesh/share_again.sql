@@ -11,5 +11,6 @@ with parts as (
 )
 select dbmail_mesh.store_parts(p.hashes, p.datas, p.sizes, array_fill($1::bigint, array[p.n]), p.is_headers, p.part_keys, p.depths, p.orders,
                                array(select generate_series(1, p.n))),
-       dbmail_mesh.store_headers(array_fill($1::bigint, array[h.n]), h.names, h.hashes, h.vals, h.sortfields, h.datefields)
+       dbmail_mesh.store_headers(h.names, h.hashes, h.vals, h.sortfields, h.datefields, array_fill($1::bigint, array[h.n]), array(select generate_series(1, h.n)),
+                                 array(select generate_series(1, h.n)))
 from parts p, headers h
