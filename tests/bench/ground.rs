@@ -1,6 +1,8 @@
 //! Servers and databases to measure on.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
 use dbmail_mesh::scratch::cluster::{Cluster, DBMAIL_ROLE, OWNER_ROLE, Options, connect};
 use tokio_postgres::Config;
 
@@ -60,5 +62,34 @@ pub async fn copy(cluster: &Cluster, database: &str) -> Result<()> {
 pub async fn spare_checks(cluster: &Cluster) -> Result<()> {
     let client = connect(&cluster.config("dbmail")).await?;
     client.batch_execute(&format!("grant set on parameter session_replication_role to {OWNER_ROLE}")).await?;
+    Ok(())
+}
+
+/// Puts away what servers hold, so that each round can begin with it: mail is delivered once.
+pub async fn keep(clusters: &[&Cluster]) -> Result<()> {
+    for cluster in clusters {
+        cluster.stop_immediate().await?;
+        copy_folder(&cluster.dir().join("data"), &cluster.dir().join("kept")).await?;
+        cluster.start_again().await?;
+    }
+    Ok(())
+}
+
+/// Has servers hold again what was put away.
+pub async fn restore(clusters: &[&Cluster]) -> Result<()> {
+    for cluster in clusters {
+        cluster.stop_immediate().await?;
+        let data = cluster.dir().join("data");
+        tokio::fs::remove_dir_all(&data).await?;
+        copy_folder(&cluster.dir().join("kept"), &data).await?;
+        cluster.start_again().await?;
+    }
+    Ok(())
+}
+
+/// With owners and modes: a server refuses a folder that is not its own.
+async fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let copied = tokio::process::Command::new("cp").arg("-a").args([from, to]).status().await.context("cp")?;
+    ensure!(copied.success(), "cp -a {} {}: {copied}", from.display(), to.display());
     Ok(())
 }

@@ -19,13 +19,20 @@ impl Native {
     /// Publishes all of dbmail's tables of `source`, and makes the rows of a fresh installation go from the subscribers: they come again from
     /// the publisher.
     pub async fn publish(source: &Cluster, targets: &[&Cluster]) -> Result<Self> {
+        let native = Self::of(source, targets).await?;
+        native.publisher.batch_execute(PUBLISH).await?;
+        for subscriber in &native.subscribers {
+            subscriber.batch_execute(include_str!("empty.sql")).await?;
+        }
+        Ok(native)
+    }
+
+    /// Connects to a publisher and its subscribers.
+    pub async fn of(source: &Cluster, targets: &[&Cluster]) -> Result<Self> {
         let publisher = connect(&source.config("dbmail")).await?;
-        publisher.batch_execute(PUBLISH).await?;
         let mut subscribers = Vec::new();
         for target in targets {
-            let subscriber = connect(&target.config("dbmail")).await?;
-            subscriber.batch_execute(include_str!("empty.sql")).await?;
-            subscribers.push(subscriber);
+            subscribers.push(connect(&target.config("dbmail")).await?);
         }
         Ok(Self { publisher, subscribers })
     }

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use dbmail_mesh::domain::ids::MailboxId;
+use dbmail_mesh::scratch::cluster::Cluster;
+use tokio_postgres::Config;
 
 use crate::Options;
 use crate::figures::{Figure, Reach};
@@ -20,11 +23,12 @@ struct Round {
 }
 
 pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
+    let (replicated, meshed) = (Backlog::native(options).await?, Backlog::mesh(options).await?);
     let (mut native, mut ours, mut spared) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        native.push(of_native(options.deliveries).await?);
-        ours.push(of_mesh(options, false).await?);
-        spared.push(of_mesh(options, true).await?);
+        native.push(replicated.of_native(options.deliveries).await?);
+        ours.push(meshed.of_mesh(options, false).await?);
+        spared.push(meshed.of_mesh(options, true).await?);
     }
     let rates: Vec<f64> = ours.iter().map(|round: &Round| round.per_s).collect();
     let spared: Vec<f64> = spared.iter().map(|round| round.per_s).collect();
@@ -46,46 +50,74 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
     ])
 }
 
-async fn of_native(deliveries: usize) -> Result<f64> {
-    let ((source, from), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
-    let native = Native::publish(&source, &[&target]).await?;
-    native.subscribe(&source).await?;
-    let mailboxes = mail::create_mailboxes(&from, mail::MAILBOXES).await?;
-    native.copied().await?;
-    native.caught_up().await?;
-    native.disable().await?;
-    mail::deliver_all(&from, &mailboxes, 0, deliveries).await?;
-    ground::settle_down(&from).await?;
-    let begun = Instant::now();
-    native.enable().await?;
-    native.caught_up().await?;
-    Ok(deliveries as f64 / begun.elapsed().as_secs_f64())
+/// Servers that are put back, for each round, to where a target has nothing yet of what was delivered.
+struct Backlog {
+    source: Cluster,
+    target: Cluster,
+    mesh: Option<Mesh>,
 }
 
-async fn of_mesh(options: &Options, is_spared: bool) -> Result<Round> {
-    let deliveries = options.deliveries;
-    let ((source, _), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
-    let mesh = Mesh::installed(&[(&source, "dbmail"), (&target, "dbmail")], 8).await?;
-    let mailboxes = mail::create_mailboxes(mesh.config(0), mail::MAILBOXES).await?;
-    if is_spared {
-        ground::spare_checks(&target).await?;
+impl Backlog {
+    async fn native(options: &Options) -> Result<Self> {
+        let ((source, from), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
+        let native = Native::publish(&source, &[&target]).await?;
+        native.subscribe(&source).await?;
+        let mailboxes = mail::create_mailboxes(&from, mail::MAILBOXES).await?;
+        native.copied().await?;
+        native.caught_up().await?;
+        native.disable().await?;
+        let backlog = Self { source, target, mesh: None };
+        backlog.fill(&from, &mailboxes, options.deliveries).await?;
+        Ok(backlog)
     }
-    let worker = mesh.worker(&[])?;
-    mesh.current().await?;
-    drop(worker);
-    mail::deliver_all(mesh.config(0), &mailboxes, 0, deliveries).await?;
-    ground::settle_down(mesh.config(0)).await?;
-    if options.profile {
-        profile::begin(&[&source, &target]).await?;
+
+    async fn mesh(options: &Options) -> Result<Self> {
+        let ((source, from), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
+        let mesh = Mesh::installed(&[(&source, "dbmail"), (&target, "dbmail")], 8).await?;
+        let mailboxes = mail::create_mailboxes(&from, mail::MAILBOXES).await?;
+        let worker = mesh.worker(&[])?;
+        mesh.current().await?;
+        drop(worker);
+        let backlog = Self { source, target, mesh: Some(mesh) };
+        backlog.fill(&from, &mailboxes, options.deliveries).await?;
+        Ok(backlog)
     }
-    let begun = Instant::now();
-    let worker = mesh.worker(&[])?;
-    mesh.current().await?;
-    let took = begun.elapsed().as_secs_f64();
-    let round = Round { per_s: deliveries as f64 / took, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
-    if options.profile {
-        profile::end(&[&source, &target]).await?;
+
+    async fn fill(&self, from: &Config, mailboxes: &[MailboxId], deliveries: usize) -> Result<()> {
+        mail::deliver_all(from, mailboxes, 0, deliveries).await?;
+        ground::settle_down(from).await?;
+        ground::settle_down(&self.target.config("dbmail")).await?;
+        ground::keep(&[&self.source, &self.target]).await
     }
-    mesh.verify().await?;
-    Ok(round)
+
+    async fn of_native(&self, deliveries: usize) -> Result<f64> {
+        ground::restore(&[&self.source, &self.target]).await?;
+        let native = Native::of(&self.source, &[&self.target]).await?;
+        let begun = Instant::now();
+        native.enable().await?;
+        native.caught_up().await?;
+        Ok(deliveries as f64 / begun.elapsed().as_secs_f64())
+    }
+
+    async fn of_mesh(&self, options: &Options, is_spared: bool) -> Result<Round> {
+        let servers = [&self.source, &self.target];
+        ground::restore(&servers).await?;
+        let mesh = self.mesh.as_ref().context("no mesh")?;
+        if is_spared {
+            ground::spare_checks(&self.target).await?;
+        }
+        if options.profile {
+            profile::begin(&servers).await?;
+        }
+        let begun = Instant::now();
+        let worker = mesh.worker(&[])?;
+        mesh.current().await?;
+        let per_s = options.deliveries as f64 / begun.elapsed().as_secs_f64();
+        let round = Round { per_s, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
+        if options.profile {
+            profile::end(&servers).await?;
+        }
+        mesh.verify().await?;
+        Ok(round)
+    }
 }
