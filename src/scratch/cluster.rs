@@ -223,14 +223,36 @@ impl Cluster {
             self.make_template(&client).await?;
             *template_made = true;
         }
+        drop(template_made);
+        self.copy(&client, TEMPLATE, database).await
+    }
+
+    /// Makes `database` a copy of another one, to which nobody is connected, and tells how to connect to it.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn copy_dbmail(&self, of: &str, database: &str) -> Result<Config> {
+        self.copy(&connect(&self.config("postgres")).await?, of, database).await
+    }
+
+    async fn copy(&self, client: &Client, of: &str, database: &str) -> Result<Config> {
         // Rights on a database are not copied with it.
         for statement in [
-            format!("create database {} template {TEMPLATE} owner {DBMAIL_ROLE}", quoted(database)),
+            format!("create database {} template {} owner {DBMAIL_ROLE}", quoted(database), quoted(of)),
             format!("grant create on database {} to {OWNER_ROLE}", quoted(database)),
         ] {
             client.batch_execute(&statement).await.map_err(|error| Error::from(error).context(statement))?;
         }
         Ok(self.config(database))
+    }
+
+    /// Nobody connects to `database` any more: it is there to be copied.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn close(&self, database: &str) -> Result<()> {
+        let client = connect(&self.config("postgres")).await?;
+        Ok(client.batch_execute(&format!("alter database {} allow_connections false", quoted(database))).await?)
     }
 
     async fn make_template(&self, client: &Client) -> Result<()> {

@@ -47,6 +47,11 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
         ground::settle_down(node).await?;
     }
     let [without, with] = &sites[..] else { unreachable!("two sites") };
+    // The first write to a page after a checkpoint brings all of it into the WAL.
+    for site in [without, with] {
+        site.deliveries_per_s(CLIENTS[1], DELIVERIES).await?;
+    }
+    mesh.current().await?;
     let mut rates: Vec<Rates> = CLIENTS.iter().map(|_| Rates::default()).collect();
     for round in 0..options.rounds {
         mesh.run(&["pause", "--node", "n2"]).await?;

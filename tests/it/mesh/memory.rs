@@ -140,12 +140,14 @@ impl Mesh {
 }
 
 #[tokio::test]
+#[ignore = "takes a minute and more: make soak, make limits"]
 async fn memory_does_not_grow_with_the_backlog() {
     a_backlog_of(number("LIMITS_MESSAGES", 10_000)).await;
 }
 
 /// 100 MB in one part, in two thousand, and four messages that would all fit one batch by their number.
 #[tokio::test]
+#[ignore = "takes a minute and more: make soak, make limits"]
 async fn memory_does_not_grow_with_the_size_of_messages() {
     let (mesh, inbox) = Mesh::with_inbox("sizes", 2, 2).await;
     let client = mesh.psql(1).await;

@@ -52,8 +52,7 @@ use std::time::{Duration, Instant};
 use dbmail_mesh::config::{MeshSettings, NodeSettings, Presence, WorkerSettings};
 use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
 use dbmail_mesh::node::Endpoint;
-use dbmail_mesh::scratch::install::install;
-use dbmail_mesh::scratch::shared::{fresh_dbmail, shared_cluster};
+use dbmail_mesh::scratch::shared::{fresh_dbmail, fresh_node, shared_cluster};
 use dbmail_mesh::scratch::standin::Session;
 use dbmail_mesh::worker::{Options, Worker};
 
@@ -71,9 +70,11 @@ impl Mesh {
     /// `count` empty nodes a, b, c … with the given stride, in databases of the shared cluster. The owner's role installs, and the worker
     /// connects as its own, with the least rights.
     pub async fn new(prefix: &str, count: i16, stride: i16) -> Self {
-        let mesh = Self::not_installed(prefix, count, stride).await;
-        install(&mesh.nodes, &mesh.nodes, Stride(stride)).await.unwrap();
-        mesh
+        let mut nodes = Vec::new();
+        for id in 1..=count {
+            nodes.push(fresh_node(prefix, &name_of(id), NodeId(id), Stride(stride)).await.unwrap());
+        }
+        Self::of(nodes, stride)
     }
 
     /// The same before the install.

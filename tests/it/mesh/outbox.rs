@@ -14,6 +14,7 @@ const BOUND: i64 = 10_000;
 /// Node C is away while A notes more changes than its outbox keeps. A cuts it at the old end; B, which has all of it, goes on; C is told to
 /// join, and joining brings all of it.
 #[tokio::test]
+#[ignore = "takes a minute and more: make soak"]
 async fn an_outbox_is_bounded_and_whoever_was_away_for_too_long_joins_again() {
     // A cluster of its own: a transaction that another test left open in the same would hold B's position back, as far as what is cut.
     let cluster = Cluster::start(Options::default()).await.unwrap();

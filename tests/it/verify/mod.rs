@@ -40,6 +40,11 @@ impl Rig {
         }
         let worker = mesh.work();
         mesh.await_equal(inbox, messages).await;
+        // The messages are there before the first copy is over, and what a copy may still bring counts as under way.
+        for id in 1..=nodes {
+            let copied = "select count(*) from dbmail_mesh.cursor where copy_stage is null";
+            mesh.await_count(id, copied, i64::from(nodes) - 1).await;
+        }
         worker.stop().await;
         let file = File::with_nodes(&urls(&mesh).await).into();
         Self { mesh, inbox, folder, uids, file }
