@@ -16,8 +16,10 @@ const HOLDERS: &str = "select l.virtualtransaction, extract(epoch from clock_tim
       and l.database = (select d.oid from pg_database d where d.datname = current_database())
       and l.mode in ('RowShareLock', 'RowExclusiveLock') and a.application_name like 'dbmail-mesh %'";
 
-/// A line is held by three statements at the most, and the pauses after them, each bounded by the server.
-const STEPS: f64 = 6.0;
+/// A line is held by six statements at the most, and the pauses after them, each bounded by the server: of a settlement those that lock, look,
+/// write, look at what deliveries have drawn meanwhile, and commit; of a batch one more. On a machine that is busy with other things nearly all
+/// of it may be used.
+const STEPS: f64 = 12.0;
 
 /// Looks until it is told to stop; returns for how long each transaction was seen, in seconds, and at what.
 async fn sample(client: tokio_postgres::Client, stop: Arc<AtomicBool>) -> Vec<(f64, Vec<String>)> {
