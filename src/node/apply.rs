@@ -161,6 +161,14 @@ impl Route<'_> {
         Ok(Reading { states: messages.states, refused: messages.aside, tides, limits, bytes })
     }
 
+    /// The same; the limits are asked first.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn ask_and_read(&self, read: &SourceRead<'_>, beside: &Client, batch: Batch<'_>) -> Result<Reading> {
+        self.read(read, beside, store::limits(beside).await?, batch).await
+    }
+
     /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target. Content is written at once, all else
     /// in its `turn`: when that has come, all batches before this one are committed, if it says so.
     ///

@@ -36,12 +36,11 @@ pub async fn shared_cluster() -> Result<&'static Cluster> {
 /// # Errors
 /// Those of [`Cluster::start`] and [`Cluster::create_dbmail`].
 pub async fn fresh_dbmail(prefix: &str) -> Result<Config> {
-    let number = DATABASES.fetch_add(1, Ordering::Relaxed);
-    shared_cluster().await?.create_dbmail(&format!("{prefix}_{number}")).await
+    shared_cluster().await?.create_dbmail(&next_name(prefix)).await
 }
 
-/// A new node in the shared cluster, installed: a copy of one that was installed under this number and stride, which takes a tenth of the
-/// time. So all of one number have one incarnation, and they must not meet one another.
+/// A new node in the shared cluster, installed: a copy of one that was installed under this number and stride, which spares the
+/// migrations. So all of one number have one incarnation, and they must not meet one another.
 ///
 /// # Errors
 /// Those of [`Cluster::start`], [`Cluster::create_dbmail`] and [`install`].
@@ -57,7 +56,11 @@ pub async fn fresh_node(prefix: &str, name: &str, id: NodeId, stride: Stride) ->
         installed.insert((id, stride));
     }
     drop(installed);
-    let database = format!("{prefix}_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let database = next_name(prefix);
     cluster.copy_dbmail(&template, &database).await?;
     settings(&database)
+}
+
+fn next_name(prefix: &str) -> String {
+    format!("{prefix}_{}", DATABASES.fetch_add(1, Ordering::Relaxed))
 }

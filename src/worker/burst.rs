@@ -188,8 +188,7 @@ impl Burst<'_> {
         }
         let here = self.target.endpoint.id;
         let route = Route { source: &self.source.endpoint, here, bounds: self.bounds, pulse: &self.pulse.beats };
-        let limits = store::limits(&beside).await?;
-        let reading = route.read(&read, &beside, limits, batch).await?;
+        let reading = route.ask_and_read(&read, &beside, batch).await?;
         if reading.bytes > self.bounds.batch_bytes && reading.messages() > 1 {
             return Err(Error::new(Kind::Transient, "a batch that weighs too much"));
         }

@@ -62,8 +62,7 @@ impl Link {
             Route { source: &source.endpoint, here: target.endpoint.id, bounds: self.bounds(), pulse: &unheard.beats };
         let batch = Batch { keys: &keys, again: &keys, cursor: stored, next: stored, waiting: None, is_relayed: false };
         let most = self.hub.worker.batch_bytes;
-        let reading = async { route.read(&read, &beside, store::limits(&beside).await?, batch).await };
-        let applied = match reading.await {
+        let applied = match route.ask_and_read(&read, &beside, batch).await {
             Ok(reading) if self.retry.portion.is_too_heavy(keys.len(), reading.messages(), reading.bytes, most) => {
                 self.retry.at = Instant::now();
                 return read.end().await;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use dbmail_mesh::scratch::cluster::{Cluster, DBMAIL_ROLE, OWNER_ROLE, Options, connect};
+use dbmail_mesh::scratch::cluster::{Cluster, OWNER_ROLE, Options, connect};
 use tokio_postgres::Config;
 
 /// The same for every contender, on every server. Checkpoints are no part of what is measured.
@@ -47,15 +47,8 @@ pub async fn settle_down(config: &Config) -> Result<()> {
 
 /// A copy of a server's dbmail database, beside it.
 pub async fn copy(cluster: &Cluster, database: &str) -> Result<()> {
-    let client = connect(&cluster.config("postgres")).await?;
-    for statement in [
-        format!("create database {database} template dbmail owner {DBMAIL_ROLE}"),
-        format!("grant create on database {database} to {OWNER_ROLE}"),
-        "checkpoint".to_owned(),
-    ] {
-        client.batch_execute(&statement).await?;
-    }
-    Ok(())
+    let copy = cluster.copy_dbmail("dbmail", database).await?;
+    Ok(connect(&copy).await?.batch_execute("checkpoint").await?)
 }
 
 /// Gives the right to leave out checks of foreign keys for content, as a DBA may: docs/rights.md.

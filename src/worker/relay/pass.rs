@@ -9,7 +9,6 @@ use crate::node::apply::{Applied, Batch, Route};
 use crate::node::cursor::Cursor;
 use crate::node::relay::{Lacked, Range};
 use crate::node::scan::{Keys, SourceRead};
-use crate::node::store;
 
 /// How far a pass is.
 #[derive(Clone, Debug)]
@@ -64,8 +63,7 @@ impl Relay {
         let route = Route { source: from, here: to.id, bounds: way.bounds, pulse: &AtomicI64::new(0) };
         let again = Keys::default();
         let batch = Batch { keys: &keys, again: &again, cursor: stored, next: stored, waiting: None, is_relayed: true };
-        let reading = async { route.read(&read, &beside, store::limits(&beside).await?, batch).await };
-        let reading = reading.await;
+        let reading = route.ask_and_read(&read, &beside, batch).await;
         let (weighs, most) = (reading.as_ref().map_or(0, |reading| reading.bytes), way.bounds.batch_bytes);
         if reading.as_ref().is_ok_and(|reading| self.portion.is_too_heavy(keys.len(), reading.messages(), weighs, most))
         {

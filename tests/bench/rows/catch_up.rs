@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use dbmail_mesh::domain::ids::MailboxId;
 use dbmail_mesh::scratch::cluster::Cluster;
 use tokio_postgres::Config;
@@ -23,12 +23,13 @@ struct Round {
 }
 
 pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
-    let (replicated, meshed) = (Backlog::native(options).await?, Backlog::mesh(options).await?);
+    let replicated = Backlog::native(options).await?;
+    let (meshed, mesh) = Backlog::mesh(options).await?;
     let (mut native, mut ours, mut spared) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         native.push(replicated.of_native(options.deliveries).await?);
-        ours.push(meshed.of_mesh(options, false).await?);
-        spared.push(meshed.of_mesh(options, true).await?);
+        ours.push(meshed.of_mesh(&mesh, options, false).await?);
+        spared.push(meshed.of_mesh(&mesh, options, true).await?);
     }
     let rates: Vec<f64> = ours.iter().map(|round: &Round| round.per_s).collect();
     let spared: Vec<f64> = spared.iter().map(|round| round.per_s).collect();
@@ -54,7 +55,6 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
 struct Backlog {
     source: Cluster,
     target: Cluster,
-    mesh: Option<Mesh>,
 }
 
 impl Backlog {
@@ -66,21 +66,21 @@ impl Backlog {
         native.copied().await?;
         native.caught_up().await?;
         native.disable().await?;
-        let backlog = Self { source, target, mesh: None };
+        let backlog = Self { source, target };
         backlog.fill(&from, &mailboxes, options.deliveries).await?;
         Ok(backlog)
     }
 
-    async fn mesh(options: &Options) -> Result<Self> {
+    async fn mesh(options: &Options) -> Result<(Self, Mesh)> {
         let ((source, from), (target, _)) = (ground::dbmail().await?, ground::dbmail().await?);
         let mesh = Mesh::installed(&[(&source, "dbmail"), (&target, "dbmail")], 8).await?;
         let mailboxes = mail::create_mailboxes(&from, mail::MAILBOXES).await?;
         let worker = mesh.worker(&[])?;
         mesh.current().await?;
         drop(worker);
-        let backlog = Self { source, target, mesh: Some(mesh) };
+        let backlog = Self { source, target };
         backlog.fill(&from, &mailboxes, options.deliveries).await?;
-        Ok(backlog)
+        Ok((backlog, mesh))
     }
 
     async fn fill(&self, from: &Config, mailboxes: &[MailboxId], deliveries: usize) -> Result<()> {
@@ -99,10 +99,9 @@ impl Backlog {
         Ok(deliveries as f64 / begun.elapsed().as_secs_f64())
     }
 
-    async fn of_mesh(&self, options: &Options, is_spared: bool) -> Result<Round> {
+    async fn of_mesh(&self, mesh: &Mesh, options: &Options, is_spared: bool) -> Result<Round> {
         let servers = [&self.source, &self.target];
         ground::restore(&servers).await?;
-        let mesh = self.mesh.as_ref().context("no mesh")?;
         if is_spared {
             ground::spare_checks(&self.target).await?;
         }
