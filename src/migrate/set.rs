@@ -80,6 +80,7 @@ const EMBEDDED: &[(&str, &str, &str)] = embed![
     "0032_mailboxes_by_key",
     "0033_settling",
     "0034_kept_plans",
+    "0035_short_plans",
 ];
 
 /// The last migration that this program knows: the version of the schema that it works with.

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::Options;
 use super::backoff::Backoff;
+use super::breath::Breath;
 use super::following::Waiters;
 use super::outlook::Outlook;
 use crate::config::{MeshSettings, WorkerSettings};
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     sessions: usize,
     /// Bounds the batches into this node.
     pub(crate) batches: Semaphore,
+    /// What its links owe it of rest.
+    pub(crate) breath: Breath,
     /// Links that wait for others.
     pub(crate) waiters: Waiters,
     /// Third nodes that are being relayed into this one.
@@ -211,6 +214,7 @@ impl Hub {
                     writers: Mutex::new(None),
                     sessions,
                     batches: Semaphore::new(BATCHES_AT_ONCE),
+                    breath: Breath::default(),
                     waiters: Waiters::default(),
                     turns: Turns::default(),
                     fitness: Fitness::default(),

@@ -18,7 +18,7 @@ use super::pause::{Halt, LOOK_INTERVAL};
 use super::portion::Portion;
 use super::relay::{Relay, Step, Way};
 use super::retry::Retry;
-use super::step::Position;
+use super::step::{Position, Stepped};
 use crate::domain::ids::NodeId;
 use crate::error::{Error, Kind, Result};
 use crate::node::alike::Alike;
@@ -36,8 +36,6 @@ const BATCHES_BEHIND: u32 = 5;
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// So many passing failures in a row are reported.
 const TRANSIENT_FAILURES: u32 = 10;
-/// A link rests for as long as its last batch took, but not longer than this.
-const BREATH_MAX: Duration = Duration::from_millis(200);
 /// So often a batch gives way to sessions of dbmail that wait for a message which it renumbers.
 const GIVES_WAY: u32 = 5;
 /// No batch takes longer than this: a connection on which nothing moves must not hold up other links.
@@ -263,10 +261,10 @@ impl Link {
                 // It may have ended for a pause.
                 continue;
             }
-            let begun = Instant::now();
-            let (moved, more) = tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
-                .await
-                .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
+            let Stepped { moved, more, took } =
+                tokio::time::timeout(STEP_TIMEOUT, self.step(source, target, &mut position))
+                    .await
+                    .map_err(|_| Error::new(Kind::Unreachable, "a batch did not come to an end"))??;
             if let Some(pulse) = hub.pulse(self.source, self.target) {
                 pulse.answers.fetch_add(1, Ordering::Relaxed);
             }
@@ -279,8 +277,7 @@ impl Link {
             }
             self.see_to_rest(source, target, &position).await?;
             if moved && !more {
-                // What one message costs is a small part of what a batch costs: let some more come together.
-                tokio::time::sleep(begun.elapsed().min(BREATH_MAX)).await;
+                tokio::time::sleep(target.breath.after(took, Instant::now())).await;
             }
             if moved {
                 nap = None;

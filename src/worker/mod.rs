@@ -4,6 +4,7 @@
 //! node does stops the links between others.
 
 mod backoff;
+mod breath;
 mod burst;
 mod following;
 pub mod guard;

@@ -90,10 +90,27 @@ impl Position {
     }
 }
 
+/// What a step did.
+pub(super) struct Stepped {
+    /// Whether anything but HIGHESTMODSEQs was applied.
+    pub(super) moved: bool,
+    /// Whether there is more.
+    pub(super) more: bool,
+    /// How long it took, once it had its turn.
+    pub(super) took: Duration,
+}
+
 impl Link {
-    /// One batch. Returns whether anything was applied, and whether there is more.
-    pub(super) async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
+    /// One batch.
+    pub(super) async fn step(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<Stepped> {
         let _permit = target.batches.acquire().await;
+        let begun = Instant::now();
+        let (moved, more) = self.batch(source, target, position).await?;
+        Ok(Stepped { moved, more, took: begun.elapsed() })
+    }
+
+    /// Returns whether anything but HIGHESTMODSEQs was applied, and whether there is more.
+    async fn batch(&mut self, source: &Node, target: &Node, position: &mut Position) -> Result<(bool, bool)> {
         let mut of_target = target.writer().await?;
         let beside = target.writer().await?;
         let mut of_source = source.reader().await?;

@@ -1,12 +1,13 @@
 //! Where the servers' time goes: `--profile`.
 
 use anyhow::Result;
-use dbmail_mesh::scratch::cluster::{Cluster, connect};
+use dbmail_mesh::scratch::cluster::connect;
+use tokio_postgres::Config;
 
 /// Counts from now on, also the statements within functions.
-pub async fn begin(clusters: &[&Cluster]) -> Result<()> {
-    for cluster in clusters {
-        let client = connect(&cluster.config("dbmail")).await?;
+pub async fn begin(databases: &[Config]) -> Result<()> {
+    for database in databases {
+        let client = connect(database).await?;
         for statement in [
             "create extension if not exists pg_stat_statements",
             "alter system set pg_stat_statements.track = 'all'",
@@ -19,12 +20,12 @@ pub async fn begin(clusters: &[&Cluster]) -> Result<()> {
     Ok(())
 }
 
-/// Prints what has taken the most time since, on each server.
-pub async fn end(clusters: &[&Cluster]) -> Result<()> {
-    for (n, cluster) in clusters.iter().enumerate() {
-        let client = connect(&cluster.config("dbmail")).await?;
+/// Prints what has taken the most time since, in each database.
+pub async fn end(databases: &[Config]) -> Result<()> {
+    for (n, database) in databases.iter().enumerate() {
+        let client = connect(database).await?;
         eprintln!(
-            "server {}: total ms, calls, ms each, blocks hit, WAL MB, whether asked for by a client, statement",
+            "database {}: total ms, calls, ms each, blocks hit, WAL MB, whether asked for by a client, statement",
             n + 1
         );
         for row in client.query(include_str!("profile.sql"), &[]).await? {

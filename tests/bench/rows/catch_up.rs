@@ -105,8 +105,9 @@ impl Backlog {
         if is_spared {
             ground::spare_checks(&self.target).await?;
         }
+        let databases = servers.map(|server| server.config("dbmail"));
         if options.profile {
-            profile::begin(&servers).await?;
+            profile::begin(&databases).await?;
         }
         let begun = Instant::now();
         let worker = mesh.worker(&[])?;
@@ -114,7 +115,7 @@ impl Backlog {
         let per_s = options.deliveries as f64 / begun.elapsed().as_secs_f64();
         let round = Round { per_s, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
         if options.profile {
-            profile::end(&servers).await?;
+            profile::end(&databases).await?;
         }
         mesh.verify().await?;
         Ok(round)

@@ -14,7 +14,7 @@ use crate::cpu::server_cpu_s;
 use crate::figures::{Figure, Reach, median};
 use crate::mesh::Mesh;
 use crate::native::await_zero;
-use crate::{ground, mail};
+use crate::{ground, mail, profile};
 
 pub const NAME: &str = "nodes";
 
@@ -49,12 +49,12 @@ struct Round {
 }
 
 pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
-    let (mut many, mut few) = (Ground::make(MANY).await?, Ground::make(FEW).await?);
+    let (mut many, mut few) =
+        (Ground::make(std::env::var("MANY").map_or(MANY, |m| m.parse().unwrap())).await?, Ground::make(FEW).await?);
     let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
-    let traffic = Duration::from_secs(options.seconds);
     for _ in 0..options.rounds {
-        of_few.push(few.round(traffic).await?);
-        of_many.push(many.round(traffic).await?);
+        of_few.push(few.round(options).await?);
+        of_many.push(many.round(options).await?);
     }
     many.mesh.verify().await?;
     few.mesh.verify().await?;
@@ -102,7 +102,7 @@ impl Ground {
     }
 
     /// Deliveries without a worker, and with one.
-    async fn round(&mut self, traffic: Duration) -> Result<Round> {
+    async fn round(&mut self, options: &Options) -> Result<Round> {
         let before = server_cpu_s(&self.cluster)?;
         let count = self.deliver(ALONE).await?;
         let of_delivery = (server_cpu_s(&self.cluster)? - before) / count as f64;
@@ -111,12 +111,19 @@ impl Ground {
         for node in 0..self.mesh.nodes.len() {
             ground::settle_down(self.mesh.config(node)).await?;
         }
+        let first = [self.mesh.config(0).clone()];
+        if options.profile {
+            profile::begin(&first).await?;
+        }
         let (servers, of_worker) = (server_cpu_s(&self.cluster)?, worker.cpu_s()?);
-        let count = self.deliver(traffic).await? as f64;
+        let count = self.deliver(Duration::from_secs(options.seconds)).await? as f64;
         let begun = Instant::now();
         self.all_here().await?;
         let behind_s = begun.elapsed().as_secs_f64();
         let servers = server_cpu_s(&self.cluster)? - servers - of_delivery * count;
+        if options.profile {
+            profile::end(&first).await?;
+        }
         let applied = count * (self.mesh.nodes.len() - 1) as f64;
         let round = Round {
             servers: servers * 1e6 / applied,

@@ -7,6 +7,7 @@ mod backlog;
 mod bounds;
 mod burst;
 mod busy;
+mod by_key;
 mod checks;
 pub mod child;
 mod conflicts;

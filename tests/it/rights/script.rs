@@ -137,7 +137,7 @@ async fn an_upgrade_gives_rights_on_what_is_new() {
         (up.code, up.out.as_str()),
         (
             0,
-            "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\nams: 0031_bulk.up.sql\nams: 0032_mailboxes_by_key.up.sql\nams: 0033_settling.up.sql\nams: 0034_kept_plans.up.sql\n"
+            "ams: 0029_rights.up.sql\nams: 0030_shared_content.up.sql\nams: 0031_bulk.up.sql\nams: 0032_mailboxes_by_key.up.sql\nams: 0033_settling.up.sql\nams: 0034_kept_plans.up.sql\nams: 0035_short_plans.up.sql\n"
         ),
         "{up:?}"
     );
