@@ -66,8 +66,8 @@ fn a_worker_is_ready_alive_while_nodes_are_away_and_says_that_it_stops() {
     let mut service = Service::start(&nodes, Duration::from_millis(200));
     assert_eq!(service.until("READY=1"), ["READY=1"]);
     service.until("WATCHDOG=1");
-    let heard = service.until("STATUS=");
-    assert!(heard.iter().any(|text| text.contains("STATUS=links: 2 ")), "{heard:?}");
+    // Not all of them have tried yet when it first says how they are.
+    service.until("STATUS=links: 2 ");
     let begun = Instant::now();
     for _ in 0..5 {
         service.until("WATCHDOG=1");
