@@ -206,5 +206,8 @@ end
 $$;
 
 alter function dbmail_mesh.raise_lines(bigint[], bigint[]) reset enable_hashjoin;
+alter function dbmail_mesh.write_hides(jsonb) reset enable_hashjoin;
+alter function dbmail_mesh.write_moves(jsonb) reset enable_hashjoin;
+alter function dbmail_mesh.write_stows(jsonb) reset enable_hashjoin;
 
 delete from dbmail_mesh.migration where version = 35;

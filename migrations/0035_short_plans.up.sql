@@ -247,7 +247,11 @@ begin
 end
 $$;
 
+-- These join lists with lists. The worker's sessions look rows up by key, and join nothing by hash otherwise.
 alter function dbmail_mesh.raise_lines(bigint[], bigint[]) set enable_hashjoin = on;
+alter function dbmail_mesh.write_hides(jsonb) set enable_hashjoin = on;
+alter function dbmail_mesh.write_moves(jsonb) set enable_hashjoin = on;
+alter function dbmail_mesh.write_stows(jsonb) set enable_hashjoin = on;
 
 revoke execute on all functions in schema dbmail_mesh from public;
 

@@ -132,12 +132,20 @@ impl Endpoint {
         self.pool_of(with_session_settings(self, role), POOL_SIZE)
     }
 
-    /// The same of a worker, with up to `size` sessions.
+    /// The same of a worker, with up to `size` sessions, to read what has changed.
     ///
     /// # Errors
     /// As for [`pool`](Self::pool).
-    pub fn pool_of_worker(&self, role: &str, size: usize) -> Result<Pool> {
-        self.pool_of(by_key(with_session_settings(self, role)), size)
+    pub fn pool_of_readers(&self, size: usize) -> Result<Pool> {
+        self.pool_of(by_key(with_session_settings(self, "reader")), size)
+    }
+
+    /// The same to settle: a thousand messages are written at once, list joined with list.
+    ///
+    /// # Errors
+    /// As for [`pool`](Self::pool).
+    pub fn pool_of_settlers(&self, size: usize) -> Result<Pool> {
+        self.pool_of(with_session_settings(self, "settler"), size)
     }
 
     /// A pool of the active worker: what it writes is written in this term, or not at all (`dbmail_mesh.hold_term`).

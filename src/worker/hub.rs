@@ -209,8 +209,8 @@ impl Hub {
             .map(|endpoint| {
                 let sessions = options.worker.sessions;
                 let node = Node {
-                    readers: endpoint.pool_of_worker("reader", sessions)?,
-                    settlers: endpoint.pool_of_worker("settler", connect::SETTLING)?,
+                    readers: endpoint.pool_of_readers(sessions)?,
+                    settlers: endpoint.pool_of_settlers(connect::SETTLING)?,
                     writers: Mutex::new(None),
                     sessions,
                     batches: Semaphore::new(BATCHES_AT_ONCE),

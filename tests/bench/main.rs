@@ -45,7 +45,8 @@ pub struct Options {
     /// Messages of the largest node of the rows that are about size.
     #[arg(long, default_value_t = 1_000_000)]
     messages: usize,
-    /// Prints where the servers' time goes, which takes time itself: by pg_stat_statements, the statements within functions included.
+    /// Prints where the servers' time goes, which takes time itself: by pg_stat_statements, the statements within functions included; of the
+    /// rows catch-up, nodes and size.
     #[arg(long)]
     profile: bool,
     /// How long traffic lasts in the rows that have a rate.

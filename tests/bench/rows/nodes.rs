@@ -49,8 +49,7 @@ struct Round {
 }
 
 pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
-    let (mut many, mut few) =
-        (Ground::make(std::env::var("MANY").map_or(MANY, |m| m.parse().unwrap())).await?, Ground::make(FEW).await?);
+    let (mut many, mut few) = (Ground::make(MANY).await?, Ground::make(FEW).await?);
     let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         of_few.push(few.round(options).await?);

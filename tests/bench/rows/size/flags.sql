@@ -1,5 +1,8 @@
 -- Messages of a hundred mailboxes, the newest of each, are flagged, or not any more. Set before: bench.messages, bench.count.
 begin;
+-- Mailbox by mailbox, as dbmail does, on nodes of every size.
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
 create temp table mail on commit drop as
 select g.message_idnr, b.mailbox_idnr
 from (select 1001 + n * (current_setting('bench.messages')::bigint / 10000) as mailbox_idnr from generate_series(0, 99) n) b

@@ -12,6 +12,7 @@ use crate::cpu::server_cpu_s;
 use crate::figures::{Figure, Reach, median};
 use crate::ground;
 use crate::mesh::Worker;
+use crate::profile;
 use pair::Pair;
 
 pub const NAME: &str = "size";
@@ -62,7 +63,7 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
     for round in 0..options.rounds {
         for place in 0..pairs.len() {
             let size = (round + place) % pairs.len();
-            take_turn(&cluster, &mut pairs[size], size, &mut costs).await?;
+            take_turn(options, &cluster, &mut pairs[size], size, &mut costs).await?;
         }
     }
     for pair in &pairs {
@@ -78,7 +79,13 @@ fn sizes(options: &Options) -> [usize; 3] {
 }
 
 /// A burst of each kind.
-async fn take_turn(cluster: &Cluster, pair: &mut Pair, size: usize, costs: &mut Costs) -> Result<()> {
+async fn take_turn(
+    options: &Options,
+    cluster: &Cluster,
+    pair: &mut Pair,
+    size: usize,
+    costs: &mut Costs,
+) -> Result<()> {
     pair.settle_down().await?;
     let worker = pair.mesh.worker(&[])?;
     pair.mesh.current().await?;
@@ -86,7 +93,14 @@ async fn take_turn(cluster: &Cluster, pair: &mut Pair, size: usize, costs: &mut 
         burst(cluster, pair, &worker, kind, CHANGES_BEFORE).await?;
     }
     for (kind, costs) in KINDS.iter().zip(costs) {
+        let nodes = [pair.mesh.config(0).clone(), pair.mesh.config(1).clone()];
+        if options.profile {
+            profile::begin(&nodes).await?;
+        }
         let cost = burst(cluster, pair, &worker, kind, CHANGES).await?;
+        if options.profile {
+            profile::end(&nodes).await?;
+        }
         eprintln!("  {} messages, {}: {cost:.0?}", pair.messages, kind.what);
         costs[size].push(cost);
     }
