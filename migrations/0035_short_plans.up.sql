@@ -169,6 +169,8 @@ declare
   shown bigint[] := '{}';
   crossed bigint[];
   source smallint := (plan ->> 'origin')::smallint;
+  -- Whether the MODSEQ of anything that is here changes.
+  has_modseqs boolean := plan @? '$.modseq[*].now_idnr';
 begin
   touched := dbmail_mesh.touched_by(plan);
   crossed := dbmail_mesh.raise_seq(plan, touched);
@@ -210,7 +212,7 @@ begin
   if plan ? 'wait' then
     perform dbmail_mesh.write_waits(plan -> 'wait');
   end if;
-  if plan ? 'passed' or plan @? '$.modseq[*].now_idnr' then
+  if plan ? 'passed' or has_modseqs then
     -- All whose marks or MODSEQ change, in one go: ascending. What has just been written has them.
     perform from public.dbmail_messages g
     where g.message_idnr in (select e.now_idnr from jsonb_to_recordset(plan -> 'modseq') as e(now_idnr bigint)
@@ -220,7 +222,7 @@ begin
   if plan ?| array['mark', 'mark_keywords'] then
     perform dbmail_mesh.write_marks(plan -> 'mark', plan -> 'mark_keywords');
   end if;
-  if plan @? '$.modseq[*].now_idnr' then
+  if has_modseqs then
     perform dbmail_mesh.write_modseqs(plan -> 'modseq', crossed);
   end if;
   if plan ?| array['registers', 'keyword_registers', 'rescued'] then

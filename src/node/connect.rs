@@ -50,16 +50,17 @@ pub(crate) const PINNED_PATH: &str = "search_path=pg_catalog,pg_temp";
 /// running it takes 1, sometimes with a mailbox locked. Parameters are mail: the server must not put them into what it says of an error.
 fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
     let (mut config, program) = (endpoint.config.clone(), endpoint.program);
-    let own = config.get_options().map(str::to_owned).unwrap_or_default();
     let bounds = &endpoint.session;
     config
         .application_name(format!("dbmail-mesh {role}"))
         .tcp_user_timeout(DEAD_AFTER)
         .keepalives_idle(KEEPALIVES_IDLE)
         .keepalives_interval(KEEPALIVES_INTERVAL)
-        .keepalives_retries(KEEPALIVES_COUNT)
-        .options(format!(
-            "{own} -c datestyle=ISO -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+        .keepalives_retries(KEEPALIVES_COUNT);
+    add_options(
+        &mut config,
+        &format!(
+            "-c datestyle=ISO -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
              -c tcp_keepalives_idle={} -c tcp_keepalives_interval={} -c tcp_keepalives_count={KEEPALIVES_COUNT} \
              -c tcp_user_timeout={} -c client_min_messages=warning -c log_parameter_max_length_on_error=0 -c jit=off -c {PINNED_PATH} \
              -c dbmail_mesh.program={program} \
@@ -70,7 +71,8 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
             KEEPALIVES_IDLE.as_secs(),
             KEEPALIVES_INTERVAL.as_secs(),
             if role == "reader" { READER_DEAD_AFTER } else { DEAD_AFTER }.as_millis(),
-        ));
+        ),
+    );
     config
 }
 
@@ -78,15 +80,20 @@ fn with_session_settings(endpoint: &Endpoint, role: &str) -> Config {
 /// were small, or not analyzed, read them whole later: a batch of one message cost twice as much as it does by key, on nodes of a few
 /// thousand messages. Functions that join one list with another turn hash joins on again (migration 0035).
 fn by_key(mut config: Config) -> Config {
-    let options = config.get_options().map(str::to_owned).unwrap_or_default();
-    let by_key =
-        ["seqscan", "hashjoin", "mergejoin", "material"].map(|method| format!("-c enable_{method}=off")).join(" ");
-    config.options(format!("{options} {by_key}"));
+    for method in ["seqscan", "hashjoin", "mergejoin", "material"] {
+        add_options(&mut config, &format!("-c enable_{method}=off"));
+    }
     config
 }
 
+/// More options, besides those that are there.
+fn add_options(config: &mut Config, more: &str) {
+    let own = config.get_options().map(str::to_owned).unwrap_or_default();
+    config.options(format!("{own} {more}"));
+}
+
 impl Endpoint {
-    /// Opens a connection of its own for `role` (shown in `pg_stat_activity.application_name`).
+    /// Opens a connection of its own for `role` (shown in `pg_stat_activity.application_name`), which looks rows up by key.
     ///
     /// # Errors
     /// `Unreachable` with the node's name when it cannot be connected to.
@@ -101,10 +108,8 @@ impl Endpoint {
     /// As for [`connect`](Self::connect).
     pub async fn connect_plainly(&self, role: &str) -> Result<Client> {
         let mut config = self.config.clone();
-        let own = config.get_options().map(str::to_owned).unwrap_or_default();
-        config
-            .application_name(format!("dbmail-mesh {role}"))
-            .options(format!("{own} -c {PINNED_PATH} -c dbmail_mesh.program={}", self.program));
+        config.application_name(format!("dbmail-mesh {role}"));
+        add_options(&mut config, &format!("-c {PINNED_PATH} -c dbmail_mesh.program={}", self.program));
         let client = self.connect_with(config).await?;
         self.session.set_on(&client).await?;
         Ok(client)
@@ -154,8 +159,7 @@ impl Endpoint {
     /// As for [`pool`](Self::pool).
     pub fn pool_of_term(&self, term: i64, size: usize) -> Result<Pool> {
         let mut config = by_key(with_session_settings(self, &format!("writer {term}")));
-        let options = config.get_options().map(str::to_owned).unwrap_or_default();
-        config.options(format!("{options} -c dbmail_mesh.term={term}"));
+        add_options(&mut config, &format!("-c dbmail_mesh.term={term}"));
         self.pool_of(config, size)
     }
 

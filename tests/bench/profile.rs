@@ -4,8 +4,13 @@ use anyhow::Result;
 use dbmail_mesh::scratch::cluster::connect;
 use tokio_postgres::Config;
 
-/// Counts from now on, also the statements within functions.
-pub async fn begin(databases: &[Config]) -> Result<()> {
+use crate::Options;
+
+/// Counts from now on, also the statements within functions, if that was asked for.
+pub async fn begin(options: &Options, databases: &[Config]) -> Result<()> {
+    if !options.profile {
+        return Ok(());
+    }
     for database in databases {
         let client = connect(database).await?;
         for statement in [
@@ -21,7 +26,10 @@ pub async fn begin(databases: &[Config]) -> Result<()> {
 }
 
 /// Prints what has taken the most time since, in each database.
-pub async fn end(databases: &[Config]) -> Result<()> {
+pub async fn end(options: &Options, databases: &[Config]) -> Result<()> {
+    if !options.profile {
+        return Ok(());
+    }
     for (n, database) in databases.iter().enumerate() {
         let client = connect(database).await?;
         eprintln!(

@@ -106,17 +106,13 @@ impl Backlog {
             ground::spare_checks(&self.target).await?;
         }
         let databases = servers.map(|server| server.config("dbmail"));
-        if options.profile {
-            profile::begin(&databases).await?;
-        }
+        profile::begin(options, &databases).await?;
         let begun = Instant::now();
         let worker = mesh.worker(&[])?;
         mesh.current().await?;
         let per_s = options.deliveries as f64 / begun.elapsed().as_secs_f64();
         let round = Round { per_s, memory_mib: worker.memory_mib()?, cpu_s: worker.cpu_s()? };
-        if options.profile {
-            profile::end(&databases).await?;
-        }
+        profile::end(options, &databases).await?;
         mesh.verify().await?;
         Ok(round)
     }

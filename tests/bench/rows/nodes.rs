@@ -111,18 +111,14 @@ impl Ground {
             ground::settle_down(self.mesh.config(node)).await?;
         }
         let first = [self.mesh.config(0).clone()];
-        if options.profile {
-            profile::begin(&first).await?;
-        }
+        profile::begin(options, &first).await?;
         let (servers, of_worker) = (server_cpu_s(&self.cluster)?, worker.cpu_s()?);
         let count = self.deliver(Duration::from_secs(options.seconds)).await? as f64;
         let begun = Instant::now();
         self.all_here().await?;
         let behind_s = begun.elapsed().as_secs_f64();
         let servers = server_cpu_s(&self.cluster)? - servers - of_delivery * count;
-        if options.profile {
-            profile::end(&first).await?;
-        }
+        profile::end(options, &first).await?;
         let applied = count * (self.mesh.nodes.len() - 1) as f64;
         let round = Round {
             servers: servers * 1e6 / applied,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dbmail_mesh::scratch::cluster::connect;
 use dbmail_mesh::scratch::standin::Mail;
 
-use super::{DEADLINE, Mesh};
+use super::Mesh;
 
 /// Rows that were read by going through whole tables of mail, or of what is noted of it. Sessions report what they read when they end.
 const READ_WHOLE: &str = "select relname::text, seq_tup_read from pg_stat_user_tables
@@ -25,18 +24,21 @@ impl Mesh {
 
     /// Waits until there are so many messages, without going through a table.
     async fn await_messages(&self, id: i16, messages: i64) {
-        let client = connect(&self.node(id).connection).await.unwrap();
+        let client = self.psql(id).await;
         client.batch_execute("set enable_seqscan = off").await.unwrap();
-        let begun = tokio::time::Instant::now();
-        loop {
-            let sql = "select count(*) from dbmail_messages where status < 2 and message_idnr < 281474976710656";
-            let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
-            if count == messages {
-                return;
-            }
-            assert!(begun.elapsed() < DEADLINE, "{count} of {messages} messages on node {id}");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let sql = "select count(*) from dbmail_messages where status < 2 and message_idnr < 281474976710656";
+        self.await_count_in(&client, id, sql, messages).await;
+    }
+
+    /// Waits until all sessions have ended, and have reported what they read.
+    async fn await_reports(&self) {
+        let others =
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        for node in &self.nodes {
+            self.await_count(node.id.0, others, 0).await;
         }
+        // Before PostgreSQL 15 reports go to a process, which takes its time.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 
@@ -61,11 +63,11 @@ async fn batches_look_rows_up_by_their_keys_however_small_the_tables_are() {
         session.deliver(inbox, &Mail::named(&format!("{n}"))).await.unwrap();
     }
     drop(session);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    mesh.await_reports().await;
     let before = mesh.read_whole().await;
     let worker = mesh.work();
     mesh.await_messages(2, 300).await;
     worker.stop().await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    mesh.await_reports().await;
     assert_eq!(mesh.read_whole().await, before);
 }

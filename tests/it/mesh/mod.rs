@@ -192,8 +192,12 @@ impl Mesh {
 
     /// Waits until a query returns a number on a node.
     pub async fn await_count(&self, id: i16, sql: &str, expected: i64) {
+        self.await_count_in(&self.psql(id).await, id, sql, expected).await;
+    }
+
+    /// The same in a session that is there.
+    pub async fn await_count_in(&self, client: &tokio_postgres::Client, id: i16, sql: &str, expected: i64) {
         let begun = Instant::now();
-        let client = self.psql(id).await;
         loop {
             let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
             if count == expected {

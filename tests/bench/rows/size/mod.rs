@@ -94,13 +94,9 @@ async fn take_turn(
     }
     for (kind, costs) in KINDS.iter().zip(costs) {
         let nodes = [pair.mesh.config(0).clone(), pair.mesh.config(1).clone()];
-        if options.profile {
-            profile::begin(&nodes).await?;
-        }
+        profile::begin(options, &nodes).await?;
         let cost = burst(cluster, pair, &worker, kind, CHANGES).await?;
-        if options.profile {
-            profile::end(&nodes).await?;
-        }
+        profile::end(options, &nodes).await?;
         eprintln!("  {} messages, {}: {cost:.0?}", pair.messages, kind.what);
         costs[size].push(cost);
     }
