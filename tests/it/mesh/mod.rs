@@ -227,6 +227,14 @@ impl Mesh {
         late
     }
 
+    /// Waits until a message waits for a number, on any node.
+    pub async fn await_late(&self) {
+        let begun = Instant::now();
+        while self.late().await == 0 {
+            assert!(begun.elapsed() < DEADLINE, "nothing is late");
+        }
+    }
+
     /// The number that a query returns on a node.
     pub async fn count(&self, id: i16, sql: &str) -> i64 {
         self.psql(id).await.query_one(sql, &[]).await.unwrap().get(0)
