@@ -205,6 +205,14 @@ begin
 end
 $$;
 
+create or replace function dbmail_mesh.covers(ours pg_snapshot, theirs pg_snapshot) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select pg_snapshot_xmax(ours) >= pg_snapshot_xmax(theirs)
+         and not exists (select from pg_snapshot_xip(ours) as open(xid)
+                         where open.xid < pg_snapshot_xmax(theirs) and pg_visible_in_snapshot(open.xid, theirs))
+$$;
+
 alter function dbmail_mesh.raise_lines(bigint[], bigint[]) reset enable_hashjoin;
 alter function dbmail_mesh.write_hides(jsonb) reset enable_hashjoin;
 alter function dbmail_mesh.write_moves(jsonb) reset enable_hashjoin;

@@ -169,6 +169,20 @@ mod tests {
         }
     }
 
+    /// A program looks at the last one only (`sql/node/schema.sql`).
+    #[test]
+    fn a_version_needs_what_those_before_it_need() {
+        let mut before = 0;
+        for (version, (stem, up, _)) in (1..).zip(EMBEDDED) {
+            let noted = up.rsplit_once("insert into dbmail_mesh.migration").unwrap_or_else(|| panic!("{stem}")).1;
+            let values = noted.split(&['(', ')'][..]).nth(3).unwrap();
+            let needs = values.split(", ").nth(2).map_or(version, |needs| needs.parse().unwrap());
+            assert!((before..=version).contains(&needs), "{stem}: {needs}, {before} before it");
+            before = needs;
+        }
+        assert!(before > 0);
+    }
+
     #[test]
     fn numbers_must_follow_each_other() {
         let set = MigrationSet::new(&[("0001_one", "a", "b"), ("0002_two_more", "c", "d")]).unwrap();

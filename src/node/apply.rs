@@ -135,16 +135,8 @@ impl Route<'_> {
         batch: Batch<'_>,
     ) -> Result<Reading> {
         read.ready_for_tides().await?;
-        let tides = async {
-            let (tides, clock) = read.tides(batch.tidal()).await?;
-            sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
-                let remedy = "set the clocks right; what was written last could not be told from what was first";
-                Error::refused(apart, remedy)
-            })?;
-            Ok::<_, Error>(tides)
-        };
         // In one flight, as all that does not need one another's answer: the source may be far away.
-        let (tides, messages) = join(tides, read.messages(&batch.keys.messages, &limits)).await;
+        let (tides, messages) = join(tides(read, &limits, batch), read.messages(&batch.keys.messages, &limits)).await;
         let (tides, messages) = (tides?, messages?);
         self.live();
         let contents = messages.states.iter().filter(|state| !state.incoming.dead);
@@ -167,6 +159,29 @@ impl Route<'_> {
     /// Those of [`read`](Self::read).
     pub async fn ask_and_read(&self, read: &SourceRead<'_>, beside: &Client, batch: Batch<'_>) -> Result<Reading> {
         self.read(read, beside, store::limits(beside).await?, batch).await
+    }
+
+    /// Looks at HIGHESTMODSEQs, where a batch brings nothing else, without a lock. Returns what is left to do about them if there was nothing
+    /// to write: as a rule there is not, for a node raises its own with all that it takes over.
+    ///
+    /// # Errors
+    /// `Transient`, `Unreachable`; `Refused`: nothing that the source tells can be relied on.
+    pub async fn look(
+        &self,
+        read: &SourceRead<'_>,
+        target: &Client,
+        limits: &sound::Limits,
+        batch: Batch<'_>,
+    ) -> Result<Option<Left>> {
+        if !batch.keys.are_seqs() || !batch.ends_range() {
+            return Ok(None);
+        }
+        let tides = tides(read, limits, batch).await?;
+        if !tides.aside().is_empty() {
+            return Ok(None);
+        }
+        let (follow, left) = Follow::find(target, self.source.id, Some(tides), batch.waiting).await?;
+        Ok(if follow.changes_nothing(target).await? { Some(left) } else { None })
     }
 
     /// Joins one batch, read in `read`, into the target. `beside` is another connection to the target. Content is written at once, all else
@@ -363,6 +378,16 @@ impl Route<'_> {
         store::set_aside_done(transaction, self.source.id, &done).await?;
         Ok(rows.len())
     }
+}
+
+/// HIGHESTMODSEQs of a batch. That the clocks of the nodes agree is found out with them.
+async fn tides(read: &SourceRead<'_>, limits: &sound::Limits, batch: Batch<'_>) -> Result<Tides> {
+    let (tides, clock) = read.tides(batch.tidal()).await?;
+    sound::clocks_agree(clock.0, limits.now).map_err(|apart| {
+        let remedy = "set the clocks right; what was written last could not be told from what was first";
+        Error::refused(apart, remedy)
+    })?;
+    Ok(tides)
 }
 
 impl Batch<'_> {

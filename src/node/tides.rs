@@ -200,4 +200,17 @@ impl Follow {
         follow.now = Some(now);
         Ok((follow, left))
     }
+
+    /// Whether the target has all of this already. No lock is needed to know: HIGHESTMODSEQ never goes down.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Transient`.
+    pub async fn changes_nothing(&self, target: &impl GenericClient) -> Result<bool> {
+        if self.before.is_some() || !self.passed.is_empty() {
+            return Ok(false);
+        }
+        let Some(now) = self.now.as_ref().filter(|now| self.has_all && !now.is_empty()) else { return Ok(true) };
+        let sql = include_str!("../../sql/target/is_above.sql");
+        Ok(ask::row(target, sql, &[&now.mailboxes]).await?.get("is_above"))
+    }
 }

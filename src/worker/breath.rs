@@ -13,20 +13,30 @@ use tokio::time::Instant;
 const REST: u32 = 3;
 /// But no link rests longer.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// What a batch takes as a rule is the mean of about so many.
+const MEMORY: u32 = 16;
 
 /// What the links into a node owe it of rest.
 #[derive(Debug, Default)]
-pub(crate) struct Breath {
-    until: Mutex<Option<Instant>>,
+pub(crate) struct Breath(Mutex<Owed>);
+
+#[derive(Debug, Default)]
+struct Owed {
+    until: Option<Instant>,
+    /// What a batch takes as a rule.
+    usual: Option<Duration>,
 }
 
 impl Breath {
-    /// How long a link rests, of which a batch has just ended that took so long.
+    /// How long a link rests, of which a batch has just ended that took so long. One that had to wait, for a disk or for a lock, has not cost
+    /// more for that.
     pub(crate) fn after(&self, took: Duration, now: Instant) -> Duration {
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        let rest = owed.saturating_add(took.saturating_mul(REST)).min(REST_MAX);
-        *until = Some(now + rest);
+        let mut owed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usual = owed.usual.map_or(took, |usual| (usual * (MEMORY - 1)).saturating_add(took) / MEMORY);
+        owed.usual = Some(usual);
+        let left = owed.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let rest = left.saturating_add(took.min(usual).saturating_mul(REST)).min(REST_MAX);
+        owed.until = Some(now + rest);
         rest
     }
 }
@@ -50,6 +60,21 @@ mod tests {
         let (breath, now) = (Breath::default(), Instant::now());
         assert_eq!(breath.after(BATCH, now), 3 * BATCH);
         assert_eq!(breath.after(BATCH, now + BATCH), 5 * BATCH);
+    }
+
+    #[test]
+    fn one_that_had_to_wait_owes_what_others_owe() {
+        let (breath, mut now) = (Breath::default(), Instant::now());
+        for _ in 0..100 {
+            now += breath.after(BATCH, now);
+        }
+        assert!(breath.after(100 * BATCH, now) < 30 * BATCH);
+        // All take longer now.
+        for _ in 0..100 {
+            now += REST_MAX;
+            breath.after(3 * BATCH, now);
+        }
+        assert!(breath.after(3 * BATCH, now + REST_MAX) >= 8 * BATCH);
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::node::tides::{Left, Tides};
 /// once more after that has ended.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// HIGHESTMODSEQs come along with what else there is; for so long they wait for that. dbmail raises one a moment after the change that it
+/// is for, and a node raises its own with what it takes over: looked at at once, nearly all of them would be looked at in vain.
+const COMES_ALONG: Duration = Duration::from_millis(250);
+
 /// The most mailboxes looked at with one batch. After a backlog there may be as many as there are.
 const MAILBOXES_AT_ONCE: usize = 1000;
 
@@ -54,13 +58,19 @@ impl Following {
         self.looking.clear();
         if !ends_range {
             self.hold(keys.mailboxes.iter().copied(), now);
-        } else if self.first_at <= now {
+        } else if self.first_at <= now && (!keys.is_empty() || self.is_due(now)) {
             self.looking = self.first.keys().copied().take(MAILBOXES_AT_ONCE).collect();
             keys.seqs.extend(&self.looking);
             if self.again_at <= now {
                 keys.seqs.extend(self.again.iter().take(MAILBOXES_AT_ONCE));
             }
         }
+    }
+
+    /// Whether any is to be looked at, although nothing else comes.
+    fn is_due(&self, now: Instant) -> bool {
+        let has_waited = |since: &Instant| now.saturating_duration_since(*since) >= COMES_ALONG;
+        self.first.values().any(has_waited) || (!self.again.is_empty() && self.again_at <= now)
     }
 
     /// The batch was applied.
@@ -177,6 +187,10 @@ mod tests {
         assert_eq!(told.news(None, at(9000)), Some(None));
     }
 
+    fn of_a_message() -> Keys {
+        Keys { messages: BTreeSet::from([1]), ..Keys::default() }
+    }
+
     #[test]
     fn after_a_backlog_mailboxes_are_looked_at_in_portions() {
         let mut following = Following::new();
@@ -185,7 +199,7 @@ mod tests {
         following.choose(&mut keys, false);
         let mut looked = Vec::new();
         while following.behind_since().is_some() {
-            let mut keys = Keys::default();
+            let mut keys = of_a_message();
             following.choose(&mut keys, true);
             assert!((1..=2 * MAILBOXES_AT_ONCE).contains(&keys.seqs.len()), "{}", keys.seqs.len());
             looked.extend(keys.seqs.iter().copied());
@@ -204,7 +218,7 @@ mod tests {
         keys.seqs.extend([7, 8]);
         following.choose(&mut keys, false);
         let since = following.behind_since().unwrap();
-        let mut keys = Keys::default();
+        let mut keys = of_a_message();
         keys.seqs.insert(7);
         following.choose(&mut keys, true);
         assert_eq!(keys.seqs, BTreeSet::from([7, 8]));
@@ -214,5 +228,21 @@ mod tests {
         following.applied(&keys, Left::default());
         assert_eq!(following.behind_since(), None);
         assert!(following.is_busy(), "it is looked at once more");
+    }
+
+    #[test]
+    fn what_comes_alone_waits_for_what_it_comes_along_with() {
+        let mut following = Following::new();
+        let mut alone = Keys::default();
+        alone.seqs.insert(7);
+        following.choose(&mut alone, true);
+        assert!(alone.is_empty(), "{alone:?}");
+        let mut with_a_message = of_a_message();
+        following.choose(&mut with_a_message, true);
+        assert_eq!(with_a_message.seqs, BTreeSet::from([7]));
+        std::thread::sleep(COMES_ALONG);
+        let mut nothing = Keys::default();
+        following.choose(&mut nothing, true);
+        assert_eq!(nothing.seqs, BTreeSet::from([7]), "nothing else has come");
     }
 }

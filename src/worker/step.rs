@@ -125,23 +125,6 @@ impl Link {
             Some(waiting) => waiting.are_reached(&of_target, self.source).await?,
             None => false,
         };
-        if keys.is_empty() && !reached && next.copy == position.stored.copy {
-            read.end().await?;
-            position.seen = next;
-            // Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it does where
-            // somebody waits for that, and at once behind a range that took several batches, the last of which was full.
-            let ends_range = position.stored.to.is_some() && position.seen.to.is_none();
-            let due =
-                keys.marked || ends_range || position.stored_at.elapsed() >= STORE_INTERVAL || target.waiters.any();
-            if position.seen != position.stored && due {
-                let transaction = of_target.transaction().await?;
-                position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
-                transaction.commit().await?;
-                position.moved(position.seen.clone());
-            }
-            position.acknowledge(&of_source, self.target).await?;
-            return Ok((false, more));
-        }
         let (hub, unheard) = (self.hub.clone(), Pulse::default());
         let pulse = hub.pulse(self.source, self.target).filter(|_| self.failures < FAILS).unwrap_or(&unheard);
         let bounds = self.bounds();
@@ -155,6 +138,20 @@ impl Link {
             waiting: self.following.waiting.as_ref(),
             is_relayed: false,
         };
+        if !reached && next.copy == position.stored.copy {
+            let looked = match &limits {
+                Ok(limits) if !keys.is_empty() => route.look(&read, &of_target, limits, batch).await?,
+                _ => None,
+            };
+            if keys.is_empty() || looked.is_some() {
+                if let Some(left) = looked {
+                    self.followed(target, &keys, left);
+                }
+                read.end().await?;
+                self.nothing_comes((&of_source, &mut of_target), target, position, next, keys.marked).await?;
+                return Ok((false, more));
+            }
+        }
         pulse.at_work.store(true, Ordering::Relaxed);
         let begun = Instant::now();
         let reading = match limits {
@@ -205,13 +202,42 @@ impl Link {
         };
         read.end().await?;
         hub.has_applied((source, target), keys.len(), &applied, begun.elapsed());
-        let waited = self.following.waiting.is_some();
-        self.following.applied(&keys, applied.tides);
-        target.waiters.change(waited, self.following.waiting.is_some());
+        self.followed(target, &keys, applied.tides);
         self.has_brought(i64::try_from(applied.messages).unwrap_or_default(), &beside).await?;
         position.moved(next);
         position.acknowledge(&of_source, self.target).await?;
         Ok((!keys.are_seqs(), more))
+    }
+}
+
+impl Link {
+    /// Nothing is to be written. Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it
+    /// does where somebody waits for that, and at once behind a range that took several batches, the last of which was full.
+    async fn nothing_comes(
+        &self,
+        (source, target): (&deadpool_postgres::Client, &mut deadpool_postgres::Client),
+        of: &Node,
+        position: &mut Position,
+        next: Cursor,
+        is_waited_for: bool,
+    ) -> Result<()> {
+        position.seen = next;
+        let ends_range = position.stored.to.is_some() && position.seen.to.is_none();
+        let due = is_waited_for || ends_range || position.stored_at.elapsed() >= STORE_INTERVAL || of.waiters.any();
+        if position.seen != position.stored && due {
+            let transaction = target.transaction().await?;
+            position.stored.advance(&transaction, self.source, &position.seen, 0).await?;
+            transaction.commit().await?;
+            position.moved(position.seen.clone());
+        }
+        position.acknowledge(source, self.target).await
+    }
+
+    /// What is left to do about HIGHESTMODSEQs after a batch.
+    fn followed(&mut self, target: &Node, keys: &Keys, left: Left) {
+        let waited = self.following.waiting.is_some();
+        self.following.applied(keys, left);
+        target.waiters.change(waited, self.following.waiting.is_some());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::figures::{Figure, Reach, percentile};
 use crate::mesh::Mesh;
 use crate::native::Native;
 use crate::watch::Lookout;
-use crate::{ground, mail};
+use crate::{ground, mail, profile};
 
 pub const NAME: &str = "latency";
 
@@ -73,6 +73,8 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
             line.probe().await?;
         }
     }
+    let nodes = [mesh.config(0).clone(), mesh.config(1).clone()];
+    profile::begin(options, &nodes).await?;
     let parts = [0.5, 0.99];
     let mut found = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
     for _ in 0..options.rounds {
@@ -89,6 +91,7 @@ pub async fn measure(options: &Options) -> Result<Vec<Figure>> {
             }
         }
     }
+    profile::end(options, &nodes).await?;
     mesh.current().await?;
     mesh.verify().await?;
     drop(worker);
