@@ -20,8 +20,11 @@ select id, 1, message_id from mail union all select id, 2, subject from mail
 union all select id, k, 1 + n * k % 500 from mail cross join generate_series(3, 4) k;
 insert into dbmail_envelope (physmessage_id, envelope)
 select id, '("1 Jan 2026 00:00:00 +0000" "burst ' || n || '" NIL NIL NIL NIL NIL NIL NIL "<' || md5(n::text) || '>")' from mail;
-update dbmail_mailboxes b set seq = seq + 1 where b.mailbox_idnr in (select m.mailbox_idnr from mail m);
+-- Once for each message, as dbmail does.
+update dbmail_mailboxes b set seq = b.seq + m.messages
+from (select mailbox_idnr, count(*) as messages from mail group by mailbox_idnr) m where m.mailbox_idnr = b.mailbox_idnr;
 insert into dbmail_messages (mailbox_idnr, physmessage_id, unique_id, seq)
-select m.mailbox_idnr, m.id, md5('burst ' || m.n), b.seq from mail m join dbmail_mailboxes b using (mailbox_idnr) order by m.n;
+select m.mailbox_idnr, m.id, md5('burst ' || m.n), b.seq + 1 - row_number() over (partition by m.mailbox_idnr order by m.n desc)
+from mail m join dbmail_mailboxes b using (mailbox_idnr) order by m.n;
 select pg_current_xact_id();
 commit;
