@@ -1,10 +1,12 @@
 //! A role that looks. That it can run all files of `sql/inspect` is shown in `inspect`, which runs them so.
 
+use std::time::Instant;
+
 use dbmail_mesh::scratch::cluster::READER_ROLE;
 use dbmail_mesh::scratch::shared::shared_cluster;
 
 use super::super::cli::File;
-use super::super::mesh::Mesh;
+use super::super::mesh::{DEADLINE, Mesh};
 use super::{DENIED, Installed, code_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,14 +22,21 @@ async fn a_reader_sees_how_the_mesh_is_doing() {
     }
     let file = File::with_text(&text);
     tokio::task::spawn_blocking(move || {
-        let status = file.run("status");
-        assert_eq!(status.code, 0, "{status:?}");
-        // Who is at work there, and since when.
-        let worker = status
-            .out
-            .split_once(" a     1   member  ")
-            .map(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
-        assert!(worker == Some(true) && !status.out.contains("denied"), "{status:?}");
+        // Who is at work there, and since when: a worker that has just been started is not yet.
+        let begun = Instant::now();
+        let status = loop {
+            let status = file.run("status");
+            assert_eq!(status.code, 0, "{status:?}");
+            let worker = status
+                .out
+                .split_once(" a     1   member  ")
+                .map(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
+            if worker == Some(true) {
+                break status;
+            }
+            assert!(begun.elapsed() < DEADLINE, "{status:?}");
+        };
+        assert!(!status.out.contains("denied"), "{status:?}");
         let json: serde_json::Value = serde_json::from_str(&file.run("status --json").out).unwrap();
         assert_eq!(json["nodes"][0]["worker_active"], true, "{json}");
         for command in ["migrate status", "config check --connect"] {
