@@ -208,9 +208,7 @@ impl Link {
         position.acknowledge(&of_source, self.target).await?;
         Ok((!keys.are_seqs(), more))
     }
-}
 
-impl Link {
     /// Nothing is to be written. Where nothing comes from, the cursor moves too, now and then: the source keeps its outbox until it does. So it
     /// does where somebody waits for that, and at once behind a range that took several batches, the last of which was full.
     async fn nothing_comes(

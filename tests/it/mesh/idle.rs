@@ -7,7 +7,7 @@ use dbmail_mesh::scratch::standin::Mail;
 use dbmail_mesh::telemetry::Telemetry;
 use dbmail_mesh::worker::Worker;
 
-use super::Mesh;
+use super::{Mesh, counted};
 
 /// Transactions a second and node, of the worker and whoever else, in a mesh at rest. One by one, its tasks would take about twenty.
 const A_SECOND: i64 = 4;
@@ -47,16 +47,6 @@ async fn a_mesh_at_rest_is_hardly_asked_and_notices_what_nobody_rings_for() {
     worker.stop().await;
 }
 
-/// Batches that were applied from a node.
-fn batches_from(telemetry: &Telemetry, source: &str) -> f64 {
-    let families = telemetry.counters.gather();
-    let batches = families.iter().filter(|family| family.name() == "dbmail_mesh_batches_total");
-    let is_of = |metric: &&prometheus::proto::Metric| {
-        metric.get_label().iter().any(|label| (label.name(), label.value()) == ("source", source))
-    };
-    batches.flat_map(|family| family.get_metric()).filter(is_of).map(|metric| metric.get_counter().get_value()).sum()
-}
-
 /// dbmail raises HIGHESTMODSEQ a transaction after its delivery, and the target raises its own: each would be a batch, there and back.
 #[tokio::test]
 async fn a_message_that_comes_alone_takes_no_batch_back() {
@@ -68,14 +58,15 @@ async fn a_message_that_comes_alone_takes_no_batch_back() {
     let mut uids = vec![session.deliver(inbox, &Mail::named("first")).await.unwrap().0];
     mesh.await_uids(2, inbox, &uids).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = (batches_from(&telemetry, "a"), batches_from(&telemetry, "b"));
+    let batches_from = |source| counted(&telemetry, "dbmail_mesh_batches_total", source);
+    let before = (batches_from("a"), batches_from("b"));
     for n in 0..MESSAGES {
         uids.push(session.deliver(inbox, &Mail::named(&format!("m{n}"))).await.unwrap().0);
         mesh.await_uids(2, inbox, &uids).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let there = batches_from(&telemetry, "a") - before.0;
-    let back = batches_from(&telemetry, "b") - before.1;
+    let there = batches_from("a") - before.0;
+    let back = batches_from("b") - before.1;
     println!("{there} batches for {MESSAGES} messages, and {back} back");
     let messages = MESSAGES as f64;
     assert!(there >= messages && there < 3.0 * messages, "{there} batches");

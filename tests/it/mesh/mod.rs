@@ -55,6 +55,7 @@ use dbmail_mesh::domain::ids::{MailboxId, NodeId, Stride, Uid};
 use dbmail_mesh::node::Endpoint;
 use dbmail_mesh::scratch::shared::{fresh_dbmail, fresh_node, shared_cluster};
 use dbmail_mesh::scratch::standin::Session;
+use dbmail_mesh::telemetry::Telemetry;
 use dbmail_mesh::worker::{Options, Worker};
 
 /// How long anything may take before a test gives up on it.
@@ -239,6 +240,16 @@ impl Mesh {
     pub async fn count(&self, id: i16, sql: &str) -> i64 {
         self.psql(id).await.query_one(sql, &[]).await.unwrap().get(0)
     }
+}
+
+/// What a worker has counted on its links from a node.
+pub fn counted(telemetry: &Telemetry, name: &str, source: &str) -> f64 {
+    let families = telemetry.counters.gather();
+    let family = families.iter().find(|family| family.name() == name).unwrap();
+    let is_of = |metric: &&prometheus::proto::Metric| {
+        metric.get_label().iter().any(|label| (label.name(), label.value()) == ("source", source))
+    };
+    family.get_metric().iter().filter(is_of).map(|metric| metric.get_counter().get_value()).sum()
 }
 
 /// How a settings file names a node of the shared cluster.

@@ -8,7 +8,7 @@ use dbmail_mesh::scratch::ledger::Ledger;
 use dbmail_mesh::scratch::standin::{Flags, Mail, StoreFlags};
 use dbmail_mesh::worker::{Options, Worker};
 
-use super::{DEADLINE, Mesh};
+use super::{DEADLINE, Mesh, counted};
 
 /// The outbox rows of a node that came from others.
 const FOREIGN: &str = "select count(*) from dbmail_mesh.outbox where origin is not null";
@@ -300,9 +300,8 @@ async fn one_source_relays_for_all() {
         );
         mesh.await_count(4, &moved, 1).await;
     }
-    let families = telemetry.counters.gather();
-    let relayed = families.iter().find(|family| family.name() == "dbmail_mesh_messages_relayed_total").unwrap();
-    let relayed: f64 = relayed.get_metric().iter().map(|metric| metric.get_counter().get_value()).sum();
+    let relayed_by = |source| counted(&telemetry, "dbmail_mesh_messages_relayed_total", source);
+    let relayed = mesh.nodes.iter().map(|node| relayed_by(node.name.as_str())).sum::<f64>();
     assert_eq!(relayed, 30.0, "message states");
     worker.stop().await;
 }
